@@ -150,8 +150,8 @@ class Bars:
             raise DataError(f"frame.index must be datetimes, was {frame.index.dtype}")
         index = frame.index.tz_localize("UTC") if frame.index.tz is None else frame.index
         times = index.tz_convert("UTC").as_unit("ns").asi8
-        columns = [frame[name].to_numpy(np.float64) for name in OHLCV]
-        return cls(symbol, timeframe, times, *columns)
+        columns = {name: frame[name].to_numpy(np.float64) for name in OHLCV}
+        return cls(symbol=symbol, timeframe=timeframe, open_time=times, is_simulated=False, **columns)
 
 
 def _frozen(values: Any, dtype: type) -> Any:
