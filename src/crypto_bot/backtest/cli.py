@@ -1,0 +1,60 @@
+"""`python -m crypto_bot.backtest.cli`: backtests without learning (guide S1)."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+
+from crypto_bot.backtest.command import CommandParser, Handler, run_command, shared_options
+
+_EXAMPLES = """examples:
+  python -m crypto_bot.backtest.cli run --pairs BTC/USDT ETH/USDT --strategies trend_bot --timeframes 1h
+  python -m crypto_bot.backtest.cli view
+  python -m crypto_bot.backtest.cli optimize --output best.json
+
+exit codes: 0 done, 1 failed, 2 bad usage or configuration
+"""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command line of S1's backtest module."""
+    shared = shared_options()
+    parser = CommandParser(
+        prog="python -m crypto_bot.backtest.cli",
+        description="Run, repeat, view and rank backtests.",
+        epilog=_EXAMPLES,
+        parents=[shared],
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=CommandParser)
+    run = commands.add_parser("run", parents=[shared], help="backtest strategies on pairs and timeframes")
+    run.add_argument("--output", metavar="FILE", help="write all results as JSON")
+    continuous = commands.add_parser("continuous", parents=[shared], help="repeat `run` every refresh interval until stopped")
+    continuous.add_argument("--once", action="store_true", help="one cycle, then end")
+    for command in (run, continuous):
+        command.add_argument("--pairs", nargs="+", metavar="PAIR", default=["BTC/USDT", "ETH/USDT", "SOL/USDC"])
+        command.add_argument("--strategies", nargs="+", metavar="NAME", default=["trend_bot", "momentum_bot"])
+        command.add_argument("--timeframes", nargs="+", metavar="TF", default=["1h", "4h"])
+        command.add_argument("--data", metavar="FOLDER", help="import candles from here first")
+    view = commands.add_parser("view", parents=[shared], help="summarise the newest result files")
+    view.add_argument("--strategy", metavar="NAME", help="only this strategy")
+    optimize = commands.add_parser("optimize", parents=[shared], help="filter and rank all stored results")
+    optimize.add_argument("--output", metavar="FILE", help="write the ranking as JSON")
+    for command in (view, optimize):
+        command.add_argument("--cache-dir", metavar="FOLDER", help="default: results_cache_dir of the configuration")
+    return parser
+
+
+def _handlers() -> Mapping[str, Handler]:
+    from crypto_bot.backtest.commands import BACKTEST_COMMANDS
+
+    return BACKTEST_COMMANDS
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Entry point; returns the exit code."""
+    return run_command(build_parser(), arguments, _handlers)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

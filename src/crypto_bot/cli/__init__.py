@@ -1,0 +1,1 @@
+"""Console scripts `crypto-bot` and `cointrainer`."""

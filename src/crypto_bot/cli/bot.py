@@ -1,0 +1,42 @@
+"""`crypto-bot`: one door to the commands of the workbench."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+_COMMANDS = {
+    "integrated": ("setup", "integrated", "backtest-only", "ml-training", "validate"),
+    "backtest": ("run", "continuous", "view", "optimize"),
+}
+_HELP = """usage: crypto-bot COMMAND [options]
+
+  setup, integrated, backtest-only, ml-training, validate   the integrated system
+  run, continuous, view, optimize                           backtests without learning
+
+`crypto-bot COMMAND --help` explains one. Example: crypto-bot integrated --once --data ./candles
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Entry point; hands the line to the module that owns the command."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if not words or words[0] in {"-h", "--help"}:
+        print(_HELP, end="")
+        return 0 if words else 2
+    if words[0] == "--version":
+        from crypto_bot import __version__
+
+        print(f"crypto-bot {__version__}")
+        return 0
+    if any(word in _COMMANDS["backtest"] for word in words):
+        from crypto_bot.backtest.cli import main as backtest
+
+        return backtest(words)
+    from crypto_bot.backtest.integrated_cli import main as integrated
+
+    return integrated(words)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,143 @@
+"""What a label is, where its horizon ends in real time, and which kinds exist."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from crypto_bot.core import Bars, Options
+from crypto_bot.core.arrays import Index, Mask, PerBarTime
+from crypto_bot.core.errors import ConfigError
+from crypto_bot.core.timeframes import MINUTE_NS
+
+UNLABELLED = -128
+"""Value of a bar without a label: no class, so that a forgotten mask shows instead of training."""
+
+ROUNDING_FRAC = 1e-12
+"""Binary fractions miss decimal prices by about 1e-16: a move this near a threshold equals it."""
+
+
+class LabelOptions(Options):
+    """Base of every label kind's options; `make_labels` chooses the kind by their type."""
+
+
+@dataclass(frozen=True, eq=False)
+class Labels:
+    """One label per bar, and the moment it became known.
+
+    Attributes
+    ----------
+    values : int8 (bars,)          one of `classes`; `UNLABELLED` where there is none
+    end_bar : int64 (bars,)        index of the deciding bar; -1 where unlabelled
+    end_time_ns : int64 (bars,)    close time of the deciding bar, UTC ns; -1 where unlabelled
+    is_labelled : bool (bars,)     False in the tail and wherever an outage hides the outcome
+    classes : tuple of int         every value a label can take, ascending
+    definition : dict              name, horizon_minutes, effective_horizon_minutes,
+                                   horizon_bars, hold_threshold, timeframe
+
+    Notes
+    -----
+    Looks ahead by construction: the label of bar t reads bars up to `end_bar[t]`. A split must purge
+    every training row whose `end_time_ns` reaches into the test span.
+    """
+
+    values: npt.NDArray[np.int8]
+    end_bar: Index
+    end_time_ns: PerBarTime
+    is_labelled: Mask
+    classes: tuple[int, ...]
+    definition: dict[str, Any]
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def count(self, label: int) -> int:
+        """How many bars carry this label."""
+        return int(np.count_nonzero(self.is_labelled & (self.values == label)))
+
+
+Maker = Callable[[Bars, Any], Labels]
+Function = TypeVar("Function", bound=Callable[..., Labels])
+_KINDS: dict[type[LabelOptions], Maker] = {}
+
+
+def label_kind(options: type[LabelOptions]) -> Callable[[Function], Function]:
+    """Enrol a function as the maker of the labels that `options` describe."""
+
+    def enrol(function: Function) -> Function:
+        _KINDS[options] = function
+        return function
+
+    return enrol
+
+
+def label_kinds() -> tuple[type[LabelOptions], ...]:
+    """The options class of every kind of label, in the order of their names."""
+    return tuple(sorted(_KINDS, key=lambda kind: kind.__name__))
+
+
+def make_labels(bars: Bars, options: LabelOptions) -> Labels:
+    """Label every bar by the kind that `options` belong to.
+
+    Raises
+    ------
+    ConfigError    if no kind of label has options of this type
+    """
+    maker = _KINDS.get(type(options))
+    if maker is None:
+        known = ", ".join(kind.__name__ for kind in label_kinds())
+        raise ConfigError(f"options must be one of {known}, was {type(options).__name__}")
+    return maker(bars, options)
+
+
+def horizon_end_bars(close_time: PerBarTime, horizon_ns: int) -> Index:
+    """Index of the bar that closes exactly `horizon_ns` after each bar, -1 where none does.
+
+    Bars missing inside the horizon do not matter, a bar missing at its end does: a later one would
+    answer another question.
+    """
+    wanted = close_time + horizon_ns
+    candidate = np.searchsorted(close_time, wanted)
+    exists = candidate < len(close_time)
+    exists[exists] = close_time[candidate[exists]] == wanted[exists]
+    return np.where(exists, candidate, -1).astype(np.int64)
+
+
+def labels_of_moves(
+    bars: Bars,
+    *,
+    horizon_ns: int,
+    classify: Callable[[npt.NDArray[np.float64]], npt.NDArray[np.int8]],
+    classes: tuple[int, ...],
+    definition: dict[str, Any],
+) -> Labels:
+    """Label each bar by its return from close to the close one horizon later."""
+    end_bar = horizon_end_bars(bars.close_time, horizon_ns)
+    labelled = end_bar >= 0
+    end = end_bar[labelled]
+    values = np.full(len(bars), UNLABELLED, dtype=np.int8)
+    values[labelled] = classify(bars.close[end] / bars.close[labelled] - 1.0)
+    end_time_ns = np.full(len(bars), -1, dtype=np.int64)
+    end_time_ns[labelled] = bars.close_time[end]
+    arrays = (values, end_bar, end_time_ns, labelled)
+    for array in arrays:
+        array.flags.writeable = False
+    return Labels(*arrays, classes=classes, definition=definition)
+
+
+def describe(
+    name: str, bars: Bars, *, horizon_minutes: float, horizon_bars: int, hold_threshold: float
+) -> dict[str, Any]:
+    """The definition that travels with a model trained on these labels."""
+    return {
+        "name": name,
+        "horizon_minutes": horizon_minutes,
+        "effective_horizon_minutes": horizon_bars * bars.interval_ns / MINUTE_NS,
+        "horizon_bars": horizon_bars,
+        "hold_threshold": hold_threshold,
+        "timeframe": bars.timeframe,
+    }
