@@ -65,20 +65,38 @@ def test_broad_excepts_are_absent():
     for path in PACKAGE.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.ExceptHandler) and (
-                node.type is None or (isinstance(node.type, ast.Name) and node.type.id == "BaseException")
+                node.type is None
+                or (isinstance(node.type, ast.Name) and node.type.id == "BaseException")
             ):
                 found.append(f"{path.name}:{node.lineno}")
     assert found == []
 
 
-HEAVY = ("ccxt", "lightgbm", "sklearn", "matplotlib", "plotly", "pandas", "torch", "sqlalchemy", "numba")
+HEAVY = (
+    "ccxt",
+    "lightgbm",
+    "sklearn",
+    "matplotlib",
+    "plotly",
+    "pandas",
+    "torch",
+    "sqlalchemy",
+    "numba",
+)
 
 
 @pytest.mark.parametrize(
     "module",
-    ["crypto_bot", "crypto_bot.backtest.integrated_cli", "crypto_bot.backtest.cli", "crypto_bot.cli.cointrainer"],
+    [
+        "crypto_bot",
+        "crypto_bot.backtest.integrated_cli",
+        "crypto_bot.backtest.cli",
+        "crypto_bot.cli.cointrainer",
+    ],
 )
 def test_command_modules_import_nothing_heavy(module):
     code = f"import sys, {module}; print([m for m in {HEAVY!r} if m in sys.modules])"
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
     assert result.stdout.strip() == "[]"

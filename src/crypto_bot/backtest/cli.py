@@ -26,22 +26,36 @@ def build_parser() -> argparse.ArgumentParser:
         epilog=_EXAMPLES,
         parents=[shared],
     )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=CommandParser)
-    run = commands.add_parser("run", parents=[shared], help="backtest strategies on pairs and timeframes")
+    commands = parser.add_subparsers(
+        dest="command", required=True, metavar="COMMAND", parser_class=CommandParser
+    )
+    run = commands.add_parser(
+        "run", parents=[shared], help="backtest strategies on pairs and timeframes"
+    )
     run.add_argument("--output", metavar="FILE", help="write all results as JSON")
-    continuous = commands.add_parser("continuous", parents=[shared], help="repeat `run` every refresh interval until stopped")
+    continuous = commands.add_parser(
+        "continuous", parents=[shared], help="repeat `run` every refresh interval until stopped"
+    )
     continuous.add_argument("--once", action="store_true", help="one cycle, then end")
     for command in (run, continuous):
-        command.add_argument("--pairs", nargs="+", metavar="PAIR", default=["BTC/USDT", "ETH/USDT", "SOL/USDC"])
-        command.add_argument("--strategies", nargs="+", metavar="NAME", default=["trend_bot", "momentum_bot"])
+        command.add_argument(
+            "--pairs", nargs="+", metavar="PAIR", default=["BTC/USDT", "ETH/USDT", "SOL/USDC"]
+        )
+        command.add_argument(
+            "--strategies", nargs="+", metavar="NAME", default=["trend_bot", "momentum_bot"]
+        )
         command.add_argument("--timeframes", nargs="+", metavar="TF", default=["1h", "4h"])
         command.add_argument("--data", metavar="FOLDER", help="import candles from here first")
     view = commands.add_parser("view", parents=[shared], help="summarise the newest result files")
     view.add_argument("--strategy", metavar="NAME", help="only this strategy")
-    optimize = commands.add_parser("optimize", parents=[shared], help="filter and rank all stored results")
+    optimize = commands.add_parser(
+        "optimize", parents=[shared], help="filter and rank all stored results"
+    )
     optimize.add_argument("--output", metavar="FILE", help="write the ranking as JSON")
     for command in (view, optimize):
-        command.add_argument("--cache-dir", metavar="FOLDER", help="default: results_cache_dir of the configuration")
+        command.add_argument(
+            "--cache-dir", metavar="FOLDER", help="default: results_cache_dir of the configuration"
+        )
     return parser
 
 

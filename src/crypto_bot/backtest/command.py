@@ -37,9 +37,16 @@ class CommandParser(argparse.ArgumentParser):
 def shared_options() -> argparse.ArgumentParser:
     """Options every command takes; absent ones leave no trace, so either place may set them."""
     parser = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
-    parser.add_argument("-c", "--config", metavar="FILE", help="YAML configuration (default: config/backtest_config.yaml if present)")
+    parser.add_argument(
+        "-c",
+        "--config",
+        metavar="FILE",
+        help="YAML configuration (default: config/backtest_config.yaml if present)",
+    )
     parser.add_argument("-v", "--verbose", action="store_true", help="log details to the terminal")
-    parser.add_argument("--json", action="store_true", help="print the result as one JSON object on stdout")
+    parser.add_argument(
+        "--json", action="store_true", help="print the result as one JSON object on stdout"
+    )
     return parser
 
 

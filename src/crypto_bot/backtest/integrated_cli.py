@@ -27,20 +27,44 @@ def build_parser() -> argparse.ArgumentParser:
         epilog=_EXAMPLES,
         parents=[shared],
     )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=CommandParser)
-    commands.add_parser("setup", parents=[shared], help="make the folders and a configuration template")
-    integrated = commands.add_parser("integrated", parents=[shared], help="the whole loop; repeats until stopped unless --once")
+    commands = parser.add_subparsers(
+        dest="command", required=True, metavar="COMMAND", parser_class=CommandParser
+    )
+    commands.add_parser(
+        "setup", parents=[shared], help="make the folders and a configuration template"
+    )
+    integrated = commands.add_parser(
+        "integrated", parents=[shared], help="the whole loop; repeats until stopped unless --once"
+    )
     integrated.add_argument("--once", action="store_true", help="one turn of the loop, then end")
-    integrated.add_argument("--require-promotion", action="store_true", help="exit 3 when the gate promotes nothing")
-    only = commands.add_parser("backtest-only", parents=[shared], help="every strategy on every pair, no learning")
-    training = commands.add_parser("ml-training", parents=[shared], help="train, validate and judge a model per symbol")
-    validate = commands.add_parser("validate", parents=[shared], help="compare a published model's predictions with a backtest")
-    training.add_argument("--symbols", nargs="+", metavar="SYMBOL", help="default: every stored pair")
-    validate.add_argument("--symbols", nargs="+", metavar="SYMBOL", default=["BTC/USDT", "ETH/USDT"])
+    integrated.add_argument(
+        "--require-promotion", action="store_true", help="exit 3 when the gate promotes nothing"
+    )
+    only = commands.add_parser(
+        "backtest-only", parents=[shared], help="every strategy on every pair, no learning"
+    )
+    training = commands.add_parser(
+        "ml-training", parents=[shared], help="train, validate and judge a model per symbol"
+    )
+    validate = commands.add_parser(
+        "validate", parents=[shared], help="compare a published model's predictions with a backtest"
+    )
+    training.add_argument(
+        "--symbols", nargs="+", metavar="SYMBOL", help="default: every stored pair"
+    )
+    validate.add_argument(
+        "--symbols", nargs="+", metavar="SYMBOL", default=["BTC/USDT", "ETH/USDT"]
+    )
     for command in (integrated, only, training, validate):
-        command.add_argument("--data", metavar="FOLDER", help="import candles from here first (Parquet, CSV, CSV7, feather)")
+        command.add_argument(
+            "--data",
+            metavar="FOLDER",
+            help="import candles from here first (Parquet, CSV, CSV7, feather)",
+        )
     for command in (integrated, only):
-        command.add_argument("--symbols", nargs="+", metavar="SYMBOL", help="restrict to these pairs")
+        command.add_argument(
+            "--symbols", nargs="+", metavar="SYMBOL", help="restrict to these pairs"
+        )
     return parser
 
 

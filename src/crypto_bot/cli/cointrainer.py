@@ -29,7 +29,9 @@ def build_parser() -> argparse.ArgumentParser:
         parents=[shared],
     )
     parser.add_argument("--version", action="version", version=f"cointrainer {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=CommandParser)
+    commands = parser.add_subparsers(
+        dest="command", required=True, metavar="COMMAND", parser_class=CommandParser
+    )
     symbol = os.environ.get("CT_SYMBOL", "XRPUSD")
     for name, text in (
         ("registry-list", "published versions of a symbol, best first, with their metrics"),
@@ -37,7 +39,11 @@ def build_parser() -> argparse.ArgumentParser:
     ):
         command = commands.add_parser(name, parents=[shared], help=text)
         command.add_argument("--symbol", default=symbol, help="default: $CT_SYMBOL or XRPUSD")
-    _add_csv_train(commands.add_parser("csv-train", parents=[shared], help="train a three-class LightGBM from one candle file"))
+    _add_csv_train(
+        commands.add_parser(
+            "csv-train", parents=[shared], help="train a three-class LightGBM from one candle file"
+        )
+    )
     return parser
 
 
@@ -45,12 +51,34 @@ def _add_csv_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--file", required=True, help="CSV, CSV7, Parquet or feather")
     parser.add_argument("--symbol", default="XRPUSD", help="default: XRPUSD")
     parser.add_argument("--timeframe", help="bar length if the file does not tell, such as 5m")
-    parser.add_argument("--horizon", type=int, default=15, metavar="MINUTES", help="how far the label looks ahead (default: 15)")
-    parser.add_argument("--hold", type=float, default=0.0015, metavar="FRACTION", help="returns within +-hold are 'flat' (default: 0.0015)")
+    parser.add_argument(
+        "--horizon",
+        type=int,
+        default=15,
+        metavar="MINUTES",
+        help="how far the label looks ahead (default: 15)",
+    )
+    parser.add_argument(
+        "--hold",
+        type=float,
+        default=0.0015,
+        metavar="FRACTION",
+        help="returns within +-hold are 'flat' (default: 0.0015)",
+    )
     parser.add_argument("--publish", action="store_true", help="store the version in the registry")
     parser.add_argument("--outdir", default="local_models", help="default: local_models")
-    parser.add_argument("--write-predictions", action=argparse.BooleanOptionalAction, default=True, help="write <symbol>_predictions.csv")
-    parser.add_argument("--device-type", choices=("cpu", "gpu", "cuda"), default="gpu", help="default: gpu; falls back to cpu and says so")
+    parser.add_argument(
+        "--write-predictions",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="write <symbol>_predictions.csv",
+    )
+    parser.add_argument(
+        "--device-type",
+        choices=("cpu", "gpu", "cuda"),
+        default="gpu",
+        help="default: gpu; falls back to cpu and says so",
+    )
     parser.add_argument("--gpu-platform-id", type=int, help="OpenCL platform")
     parser.add_argument("--gpu-device-id", type=int, help="OpenCL device")
     parser.add_argument("--gpu-use-dp", action="store_true", help="double precision on the GPU")

@@ -151,7 +151,9 @@ class Bars:
         index = frame.index.tz_localize("UTC") if frame.index.tz is None else frame.index
         times = index.tz_convert("UTC").as_unit("ns").asi8
         columns = {name: frame[name].to_numpy(np.float64) for name in OHLCV}
-        return cls(symbol=symbol, timeframe=timeframe, open_time=times, is_simulated=False, **columns)
+        return cls(
+            symbol=symbol, timeframe=timeframe, open_time=times, is_simulated=False, **columns
+        )
 
 
 def _frozen(values: Any, dtype: type) -> Any:
