@@ -34,7 +34,8 @@ def write_file(path: Path, content: bytes | str) -> None:
             os.fsync(file.fileno())
         publish_file(partial, path)
     except OSError as error:
-        partial.unlink(missing_ok=True)
+        if partial.exists():
+            partial.unlink()
         raise StorageError(
             f"{path} must be writable, was not: {error.strerror or error}"
         ) from error

@@ -16,8 +16,8 @@ MODERATE_PSI = 0.1
 STRONG_PSI = 0.25
 """From here it is another distribution."""
 BINS = 10
-MINIMUM_ROWS = 50
-"""With fewer finite rows on either side the index is noise."""
+MINIMUM_ROWS = 200
+"""With fewer finite rows on either side sampling noise alone, about bins / rows, nears 0.1."""
 
 
 class DriftLevel(StrEnum):
@@ -45,7 +45,7 @@ def population_stability_index(training: PerRow, live: PerRow, *, bins: int = BI
 
     Returns
     -------
-    float | None    >= 0; None when either side has fewer than 50 finite values
+    float | None    >= 0; None when either side has fewer than 200 finite values
 
     Notes
     -----
@@ -61,7 +61,9 @@ def population_stability_index(training: PerRow, live: PerRow, *, bins: int = BI
         return None
     edges = np.unique(np.quantile(before, np.linspace(0, 1, bins + 1)[1:-1]))
     # A value holding several quantiles is an atom: close its bin from below too.
-    edges = np.unique(np.concatenate((edges, np.nextafter(edges[_is_atom(edges, before)], -np.inf))))
+    edges = np.unique(
+        np.concatenate((edges, np.nextafter(edges[_is_atom(edges, before)], -np.inf)))
+    )
     expected, actual = _shares(before, edges), _shares(after, edges)
     return float(np.sum((actual - expected) * np.log(actual / expected)))
 
@@ -87,7 +89,9 @@ def feature_drift(
     for column, name in enumerate(names):
         psi = population_stability_index(training[:, column], live[:, column])
         found.append(FeatureDrift(name, psi, _level(psi)))
-    return tuple(sorted(found, key=lambda drift: -1.0 if drift.psi is None else -drift.psi - 1))
+    return tuple(
+        sorted(found, key=lambda drift: -1.0 if drift.psi is None else drift.psi, reverse=True)
+    )
 
 
 def _level(psi: float | None) -> DriftLevel:
