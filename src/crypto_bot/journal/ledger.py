@@ -1,0 +1,91 @@
+"""What every ledger of the journal shares: one database, one clock, rows that are added once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Select, Table, insert, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import IntegrityError
+
+from crypto_bot.core.errors import DataError, StorageError
+from crypto_bot.core.timeframes import Clock
+from crypto_bot.journal.database import shown, storage_errors, writing
+from crypto_bot.journal.records import to_json
+
+Row = dict[str, Any]
+
+
+class Ledger:
+    """A part of the journal. Each writing method is one transaction: all of it, or nothing."""
+
+    _url: URL
+    _engine: Engine
+    _clock: Clock
+    _new_token: Callable[[], str]
+
+    @contextmanager
+    def _writing(self) -> Iterator[Connection]:
+        with storage_errors(self._url):
+            try:
+                with writing(self._engine) as connection:
+                    yield connection
+            except IntegrityError as error:
+                raise self._refused(error) from error
+
+    def _read(self, query: Select[Any]) -> list[Row]:
+        with storage_errors(self._url), self._engine.connect() as connection:
+            return [dict(row) for row in connection.execute(query).mappings()]
+
+    def _add(self, table: Table, rows: Sequence[Row]) -> None:
+        if rows:
+            with self._writing() as connection:
+                connection.execute(insert(table), rows)
+
+    def _add_once(self, table: Table, rows: Sequence[Row], key: Sequence[str]) -> int:
+        """Add the rows whose key is new; one that is there with other content refuses them all."""
+        if not rows:
+            return 0
+        with self._writing() as connection:
+            added = connection.execute(self._insert_new(table, key), rows).rowcount
+            if added < len(rows):
+                for row in rows:
+                    _require_same(connection, table, row, key)
+        return int(added)
+
+    def _insert_new(self, table: Table, key: Sequence[str]) -> Any:
+        dialect = postgresql if self._engine.dialect.name == "postgresql" else sqlite
+        return dialect.insert(table).on_conflict_do_nothing(index_elements=list(key))
+
+    def _refused(self, error: IntegrityError) -> DataError | StorageError:
+        fault = str(error.orig)
+        if "foreign key" in fault.lower():
+            return DataError(
+                "record must name a run (and a fill an order) that this journal holds, did not; "
+                "call start_run first, and record_orders before record_fills"
+            )
+        return StorageError(f"{shown(self._url)} must accept this record, was refused: {fault}")
+
+
+def matching(table: Table, where: Mapping[str, Any]) -> Select[Any]:
+    """Rows whose named columns equal the given values; a None value asks nothing."""
+    query = select(table)
+    for name, value in where.items():
+        if value is not None:
+            query = query.where(table.c[name] == value)
+    return query
+
+
+def _require_same(connection: Connection, table: Table, row: Row, key: Sequence[str]) -> None:
+    query = matching(table, {name: row[name] for name in key})
+    there = connection.execute(query).mappings().one()
+    for name, value in row.items():
+        if to_json(there[name]) != to_json(value):
+            identity = " ".join(str(row[part]) for part in key)
+            raise StorageError(
+                f"{table.name} {identity} must be written once, was there with {name} "
+                f"{there[name]!r} instead of {value!r}; give the new record its own identity"
+            )

@@ -1,0 +1,229 @@
+"""Runs and their steps: who is at work, what is finished, where to go on after a kill -9."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Connection, insert, select, update
+
+import crypto_bot
+from crypto_bot.core.errors import DataError
+from crypto_bot.core.timeframes import SECOND_NS
+from crypto_bot.journal import tables
+from crypto_bot.journal.ledger import Ledger, matching
+from crypto_bot.journal.records import Run, RunStatus, Step
+
+
+class RunLedger(Ledger):
+    """The runs of every process that writes here."""
+
+    def start_run(
+        self,
+        kind: str,
+        config: Any = None,
+        *,
+        data_fingerprint: str = "",
+        is_simulated: bool = False,
+    ) -> str:
+        """Write down that a run begins and give its id, such as 20260131T120000Z-a1b2c3.
+
+        `config` is a mapping or options (secrets are masked). Runs of processes that died are marked
+        interrupted first.
+        """
+        now_ns = self._clock.now_ns()
+        stamp = datetime.fromtimestamp(now_ns // SECOND_NS, tz=UTC).strftime("%Y%m%dT%H%M%SZ")
+        run_id = f"{stamp}-{self._new_token()}"
+        row = {
+            "id": run_id,
+            "kind": kind,
+            "started_at_ns": now_ns,
+            "config": {} if config is None else config,
+            "data_fingerprint": data_fingerprint,
+            "is_simulated": is_simulated,
+            "summary": {},
+            "version": crypto_bot.__version__,
+            **_ours(),
+        }
+        with self._writing() as connection:
+            _mark_dead(connection, now_ns)
+            connection.execute(insert(tables.runs), [row])
+        return run_id
+
+    def resume_run(self, run_id: str) -> None:
+        """Go on with an unfinished run in this process, under its old id."""
+        with self._writing() as connection:
+            _mark_dead(connection, self._clock.now_ns())
+            run = _require(connection, run_id)
+            if run["status"] == RunStatus.DONE:
+                raise DataError(f"run {run_id} must be unfinished to go on, was done")
+            if run["status"] == RunStatus.RUNNING and run["pid"] != os.getpid():
+                raise DataError(
+                    f"run {run_id} must not be at work, was running as process {run['pid']} "
+                    f"on {run['host']}"
+                )
+            _change(connection, run_id, finished_at_ns=None, **_ours())
+
+    def describe_run(self, run_id: str, *, data_fingerprint: str, is_simulated: bool) -> None:
+        """Add what is known only after the candles are read."""
+        with self._writing() as connection:
+            _require(connection, run_id)
+            _change(
+                connection, run_id, data_fingerprint=data_fingerprint, is_simulated=is_simulated
+            )
+
+    def finish_run(
+        self, run_id: str, status: RunStatus | str, summary: Mapping[str, Any] | None = None
+    ) -> None:
+        """Write down how a run ended: done, failed or interrupted."""
+        if status not in set(RunStatus) - {RunStatus.RUNNING}:
+            raise DataError(f"status must be done, failed or interrupted, was {str(status)!r}")
+        with self._writing() as connection:
+            _require(connection, run_id)
+            _change(
+                connection,
+                run_id,
+                status=RunStatus(status).value,
+                finished_at_ns=self._clock.now_ns(),
+                summary=dict(summary or {}),
+            )
+
+    def run(self, run_id: str) -> Run:
+        """One run by its id; DataError if there is none."""
+        rows = self._read(matching(tables.runs, {"id": run_id}))
+        if not rows:
+            raise DataError(f"run_id must be a run of this journal, was {run_id!r}")
+        return _run(rows[0])
+
+    def runs(
+        self, kind: str | None = None, *, status: str | None = None, limit: int | None = None
+    ) -> list[Run]:
+        """Runs, newest first."""
+        query = matching(tables.runs, {"kind": kind, "status": status})
+        newest = query.order_by(tables.runs.c.started_at_ns.desc(), tables.runs.c.id.desc())
+        return [_run(row) for row in self._read(newest.limit(limit))]
+
+    def last_run(self, kind: str | None = None, *, status: str | None = None) -> Run | None:
+        """The newest run, or None."""
+        return next(iter(self.runs(kind, status=status, limit=1)), None)
+
+    def unfinished_runs(self, kind: str | None = None) -> list[Run]:
+        """Runs whose process died before the end, newest first: `resume_run` goes on with one."""
+        with self._writing() as connection:
+            _mark_dead(connection, self._clock.now_ns())
+        return self.runs(kind, status=RunStatus.INTERRUPTED)
+
+    @contextmanager
+    def step(self, run_id: str, name: str) -> Iterator[Step]:
+        """A stage of a run, written down as it begins and as it ends.
+
+        The body asks `step.is_done` first: True after a restart means use `step.result` and do
+        nothing. Otherwise it works and may keep a result by `step.finish(result)`. An exception marks
+        the step failed and goes on its way.
+        """
+        step = self._begin_step(run_id, name)
+        if step.is_done:
+            yield step
+            return
+        try:
+            yield step
+        except BaseException as error:
+            step.result = {"error": f"{type(error).__name__}: {error}"}
+            self._end_step(step, RunStatus.FAILED)
+            raise
+        self._end_step(step, RunStatus.DONE)
+
+    def steps(self, run_id: str) -> list[Step]:
+        """The steps of a run in the order they began."""
+        query = matching(tables.steps, {"run_id": run_id})
+        rows = self._read(query.order_by(tables.steps.c.started_at_ns, tables.steps.c.name))
+        return [Step(**{**row, "status": RunStatus(row["status"])}) for row in rows]
+
+    def _begin_step(self, run_id: str, name: str) -> Step:
+        table, now_ns = tables.steps, self._clock.now_ns()
+        with self._writing() as connection:
+            query = matching(table, {"run_id": run_id, "name": name})
+            there = connection.execute(query).mappings().first()
+            if there is not None and there["status"] == RunStatus.DONE:
+                return Step(**{**there, "status": RunStatus.DONE})
+            attempts = 1 if there is None else there["attempts"] + 1
+            step = Step(run_id, name, started_at_ns=now_ns, attempts=attempts)
+            row = {
+                "status": step.status.value,
+                "started_at_ns": now_ns,
+                "attempts": attempts,
+                "finished_at_ns": None,
+                "result": None,
+            }
+            if there is None:
+                connection.execute(insert(table), [{"run_id": run_id, "name": name, **row}])
+            else:
+                connection.execute(
+                    update(table).where(table.c.run_id == run_id, table.c.name == name), row
+                )
+        return step
+
+    def _end_step(self, step: Step, status: RunStatus) -> None:
+        table = tables.steps
+        step.finished_at_ns = self._clock.now_ns()
+        with self._writing() as connection:
+            connection.execute(
+                update(table).where(table.c.run_id == step.run_id, table.c.name == step.name),
+                {
+                    "status": status.value,
+                    "finished_at_ns": step.finished_at_ns,
+                    "result": step.result,
+                },
+            )
+        step.status = status
+
+
+def _run(row: dict[str, Any]) -> Run:
+    known = {name: value for name, value in row.items() if name != "process_started_at_ns"}
+    return Run(**{**known, "status": RunStatus(row["status"])})
+
+
+def _require(connection: Connection, run_id: str) -> Any:
+    run = connection.execute(matching(tables.runs, {"id": run_id})).mappings().first()
+    if run is None:
+        raise DataError(f"run_id must be a run of this journal, was {run_id!r}")
+    return run
+
+
+def _change(connection: Connection, run_id: str, **values: Any) -> None:
+    connection.execute(update(tables.runs).where(tables.runs.c.id == run_id), values)
+
+
+def _ours() -> dict[str, Any]:
+    return {
+        "status": RunStatus.RUNNING.value,
+        "pid": os.getpid(),
+        "process_started_at_ns": _process_started_at_ns(os.getpid()),
+        "host": socket.gethostname(),
+    }
+
+
+def _process_started_at_ns(pid: int) -> int:
+    """Start of a process, 0 when there is none: tells a process from a later one of the same id."""
+    import psutil
+
+    try:
+        return int(psutil.Process(pid).create_time() * SECOND_NS)
+    except psutil.Error:
+        return 0
+
+
+def _mark_dead(connection: Connection, now_ns: int) -> None:
+    """Runs 'running' in a process of this machine that is gone were interrupted."""
+    runs = tables.runs
+    query = select(runs.c.id, runs.c.pid, runs.c.process_started_at_ns).where(
+        runs.c.status == RunStatus.RUNNING.value, runs.c.host == socket.gethostname()
+    )
+    for run_id, pid, started_at_ns in connection.execute(query).all():
+        # The start time read twice may differ by a clock tick.
+        if abs(_process_started_at_ns(pid) - started_at_ns) > SECOND_NS:
+            _change(connection, run_id, status=RunStatus.INTERRUPTED.value, finished_at_ns=now_ns)
