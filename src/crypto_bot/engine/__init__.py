@@ -1,0 +1,84 @@
+"""Intent becomes fills, fills become equity: `Bars` and `Signals` in; trades and `Metrics` out.
+
+**When.** A bar is known when it closes. What is decided at the close of bar t is filled at the open
+of the next existing bar: after an outage that is the first bar after it. Equity is marked at every
+close; missing bars are never invented.
+
+**At the open, in this order.** (1) Orders decided at the last close, as market orders: a buy at
+open * (1 + slippage), a sale at open * (1 - slippage), taker fee. (2) For a position held from an
+earlier bar, a stop or target that the open has already passed fills at the open.
+
+**Inside the bar.** A long's stop is touched when low <= level, its target when high >= level;
+shorts are mirrored. If both are touched the stop came first. Stops fill at the level, with slippage
+and taker fee; targets are limit orders: exactly the level (the open after a gap), maker fee, no
+slippage. Distances are measured from the real fill price. A stop nearer than the slippage, so
+already passed at the entry bar's open, fills at that open. The trailing stop hangs on the best
+price since entry up to the bar before (on the entry bar: on the entry price); the tighter of stop
+and trailing stop counts, and the reason is TRAILING when the trailing one is tighter.
+
+**At the close.** While in a position: ruin, then the signal, then the time exit. `signal_exit` says
+what a direction does: FLAT (0 or opposite closes), OPPOSITE (0 holds), NEVER. An opposite direction
+that closes also enters the other side at the same open (reason REVERSE), unless it is a short and
+shorts are not allowed (reason SIGNAL). The time exit is decided at the `max_holding_bars`-th close
+of the position. While flat: after an exit in bar e the closes e .. e + cooldown_bars - 1 cannot
+enter; afterwards `reentry` NEW_SIGNAL needs a direction that differs from the bar before (the first
+bar's counts as new), WHILE_SIGNAL any but 0. A refused entry is counted and not tried again.
+
+**Size.** Fractional, at the fill: percent_of_equity spends fraction * equity, fee included;
+fixed_quote buys that notional; risk_to_stop loses risk_frac * equity between fill and stop, before
+costs. None exceeds what equity pays for with its fee. `quantity_step` floors; an entry below
+`minimum_quantity` or `minimum_notional_quote` is refused.
+
+**Shorts.** The account receives the proceeds; equity = cash + quantity * close, quantity negative.
+Borrow and funding are not charged. Ruin (equity <= 0 at a close) closes the position at the next
+open, reason STOP, and nothing is entered again.
+
+**End.** An open position is marked at the last close and listed with reason OPEN and exit_bar -1;
+win rate, profit factor, expectancy and `trades` count closed trades only.
+"""
+
+from crypto_bot.engine.ledger import FILL, fill_rows, round_trips
+from crypto_bot.engine.matching import (
+    AccountState,
+    BarEvents,
+    FillEvent,
+    MatchingRules,
+    advance,
+    decide,
+    matching_rules,
+    open_account,
+)
+from crypto_bot.engine.metrics import METRICS, Metrics
+from crypto_bot.engine.options import (
+    CostOptions,
+    ExitOptions,
+    Reentry,
+    SignalExit,
+    SizingMethod,
+    SizingOptions,
+)
+from crypto_bot.engine.simulate import BacktestResult, simulate
+
+__all__ = [
+    "FILL",
+    "METRICS",
+    "AccountState",
+    "BacktestResult",
+    "BarEvents",
+    "CostOptions",
+    "ExitOptions",
+    "FillEvent",
+    "MatchingRules",
+    "Metrics",
+    "Reentry",
+    "SignalExit",
+    "SizingMethod",
+    "SizingOptions",
+    "advance",
+    "decide",
+    "fill_rows",
+    "matching_rules",
+    "open_account",
+    "round_trips",
+    "simulate",
+]
