@@ -1,0 +1,30 @@
+"""Candles: files, exchanges or a simulation come in; checked, stored `Bars` go out."""
+
+from crypto_bot.market.importing import (
+    ImportOutcome,
+    ImportStatus,
+    import_candles,
+    pair_symbol,
+    read_candles,
+)
+from crypto_bot.market.quality import DuplicatePolicy, QualityReport, RefusedCandles
+from crypto_bot.market.resampling import resample
+from crypto_bot.market.simulation import SimulationOptions, simulate_market
+from crypto_bot.market.store import AppendReport, BarStore, CatalogEntry
+
+__all__ = [
+    "AppendReport",
+    "BarStore",
+    "CatalogEntry",
+    "DuplicatePolicy",
+    "ImportOutcome",
+    "ImportStatus",
+    "QualityReport",
+    "RefusedCandles",
+    "SimulationOptions",
+    "import_candles",
+    "pair_symbol",
+    "read_candles",
+    "resample",
+    "simulate_market",
+]
