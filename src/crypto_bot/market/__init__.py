@@ -1,5 +1,12 @@
 """Candles: files, exchanges or a simulation come in; checked, stored `Bars` go out."""
 
+from crypto_bot.market.download import (
+    CandleSource,
+    DownloadOptions,
+    DownloadOutcome,
+    ExchangeUnreachable,
+    download_candles,
+)
 from crypto_bot.market.importing import (
     ImportOutcome,
     ImportStatus,
@@ -15,13 +22,18 @@ from crypto_bot.market.store import AppendReport, BarStore, CatalogEntry
 __all__ = [
     "AppendReport",
     "BarStore",
+    "CandleSource",
     "CatalogEntry",
+    "DownloadOptions",
+    "DownloadOutcome",
     "DuplicatePolicy",
+    "ExchangeUnreachable",
     "ImportOutcome",
     "ImportStatus",
     "QualityReport",
     "RefusedCandles",
     "SimulationOptions",
+    "download_candles",
     "import_candles",
     "pair_symbol",
     "read_candles",

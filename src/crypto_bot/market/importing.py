@@ -269,8 +269,14 @@ def _checked(
     raw: RawCandles, timeframe: str, duplicates: DuplicatePolicy
 ) -> tuple[Bars, QualityReport]:
     candles, report = clean_candles(raw, timeframe, duplicates=DuplicatePolicy(duplicates))
-    columns = [candles.values[name] for name in OHLCV]
-    bars = Bars(raw.symbol, timeframe, candles.open_time, *columns)
+    columns = {name: candles.values[name] for name in OHLCV}
+    bars = Bars(
+        symbol=raw.symbol,
+        timeframe=timeframe,
+        open_time=candles.open_time,
+        is_simulated=False,
+        **columns,
+    )
     return bars, report
 
 
