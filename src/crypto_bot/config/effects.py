@@ -1,0 +1,292 @@
+"""What every key does here, and why one does nothing: no key is ignored in silence."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import reduce
+from typing import Any, TypeAlias
+
+from pydantic import SecretStr
+
+from crypto_bot.config.settings import Settings
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What the answers depend on besides the settings."""
+
+    gpu: Mapping[str, Any]
+    platform: str
+
+
+Reason: TypeAlias = Callable[[Settings, Machine], str | None]
+"""Why a key that asks for something has no effect here; None when it acts."""
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What a key does, and when not. `never` is the reason of a key that acts nowhere yet."""
+
+    acts: str = ""
+    unless: Reason | None = None
+    never: str = ""
+
+    def reason(self, settings: Settings, machine: Machine) -> str | None:
+        """Why the key does nothing here; None when it acts."""
+        if self.never:
+            return self.never
+        return None if self.unless is None else self.unless(settings, machine)
+
+
+def _no_gpu(settings: Settings, machine: Machine) -> str | None:
+    if machine.gpu["status"] != "available":
+        return "no GPU found, running on CPU"
+    return None if settings.use_gpu else "use_gpu is off"
+
+
+def _gpu_limit(settings: Settings, machine: Machine) -> str | None:
+    return _no_gpu(settings, machine) or "LightGBM takes no limit of GPU memory"
+
+
+def _device(settings: Settings, machine: Machine) -> str | None:
+    wanted = settings.ml_integration.training.device_type
+    return None if wanted == "cpu" else _no_gpu(settings, machine)
+
+
+def _windows(_settings: Settings, machine: Machine) -> str | None:
+    if machine.platform != "win32":
+        return "not Windows"
+    return "nothing here is made for one system; max_workers and use_gpu rule on Windows too"
+
+
+def _amd(_settings: Settings, machine: Machine) -> str | None:
+    names = [device["name"] for device in machine.gpu.get("devices", [])]
+    if not any(name.startswith("AMD") for name in names):
+        return "no AMD GPU found"
+    return "LightGBM drives AMD cards through OpenCL, which takes none of these"
+
+
+def _cex(settings: Settings, _machine: Machine) -> str | None:
+    exchange = settings.data.exchange
+    if settings.data_sources.cex in ((), (exchange,)):
+        return None
+    return f"candles of several exchanges are never mixed; only {exchange} is read"
+
+
+def _supabase(settings: Settings, _machine: Machine) -> str | None:
+    supabase, folder = settings.ml_integration.supabase, settings.registry.folder
+    if supabase.is_configured:
+        return f"publishing to Supabase is not part of this version; models go to {folder}"
+    if supabase.has_placeholders:
+        return (
+            "the guide's placeholders are not credentials (set SUPABASE_URL and SUPABASE_KEY); "
+            f"models go to {folder}"
+        )
+    return f"SUPABASE_URL and SUPABASE_KEY are not set; models go to {folder}"
+
+
+def _outer(name: str) -> Reason:
+    def reason(settings: Settings, _machine: Machine) -> str | None:
+        ml = settings.ml_integration
+        inner, outer = getattr(ml.training, name), getattr(ml, name)
+        if inner is None or inner == outer or name not in ml.model_fields_set:
+            return None
+        return f"overruled by ml_integration.training.{name} {_shown(inner)}"
+
+    return reason
+
+
+def _update_interval(settings: Settings, _machine: Machine) -> str | None:
+    hours = settings.schedule.retrain_interval_hours
+    given = "model_update_interval_hours" in settings.model_fields_set
+    if not given or settings.model_update_interval_hours == hours:
+        return None
+    return f"overruled by ml_integration: models are retrained every {hours:g} hours"
+
+
+_LEARNING = "the loop trains, judges and publishes models"
+_SWEEP = "the sweep"
+_FILES = "the store, on refresh"
+_ENGINE = "every backtest and the paper broker"
+_GUARD = "the paper session's risk guard"
+_SIMULATED = "the simulated market, when no exchange can be reached"
+_SCALP = Effect(never="needs a scalping strategy, none is part of this version")
+_WINDOWS = Effect(unless=_windows)
+_AMD = Effect(unless=_amd)
+_SUPABASE = Effect(unless=_supabase)
+
+
+def _each(section: str, names: Iterable[str], effect: Effect) -> dict[str, Effect]:
+    return {f"{section}.{name}": effect for name in names}
+
+
+KEY_STATUS: dict[str, Effect] = {
+    "top_pairs_count": Effect("choice of pairs to download"),
+    "min_volume_usd": Effect("choice of pairs to download"),
+    "refresh_interval_hours": Effect("pause between turns of `integrated` and `continuous`"),
+    "lookback_days": Effect("candles that are downloaded and read"),
+    "timeframes": Effect(_SWEEP),
+    "use_gpu": Effect("training device", unless=lambda s, m: _no_gpu(s, m) if s.use_gpu else None),
+    "gpu_memory_limit_gb": Effect(unless=_gpu_limit),
+    "batch_size": Effect("trials written to the journal in one transaction"),
+    "max_workers": Effect("workers of the sweep and of training"),
+    "use_process_pool": Effect(
+        never="the compiled sweep runs on threads that do not wait for each other; "
+        "processes would only copy candles"
+    ),
+    "learning_enabled": Effect(_LEARNING),
+    "results_cache_dir": Effect("result files of backtests; `view` and `optimize` read them"),
+    "model_update_interval_hours": Effect("retraining interval", unless=_update_interval),
+    "max_drawdown_threshold": Effect("`optimize`"),
+    "min_sharpe_threshold": Effect("`optimize`"),
+    "min_win_rate": Effect("`optimize`"),
+    **_each(
+        "scalp_backtest_config",
+        ("max_positions", "min_position_size_usd", "position_size_pct", "max_risk_per_trade"),
+        _SCALP,
+    ),
+    "strategies_to_test": Effect(_SWEEP),
+    **_each("parameter_ranges", ("stop_loss", "take_profit"), Effect(_SWEEP)),
+    "performance_metrics": Effect("strategy tables of the report"),
+    "data_sources.cex": Effect("default of data.exchange", unless=_cex),
+    "data_sources.dex": Effect(never="needs a DEX data adapter; candles come from the exchange"),
+    **_each("reporting", ("charts", "equity_curves", "csv"), Effect("the report folder")),
+    "reporting.email": Effect(never="needs a mail adapter; open the report's path instead"),
+    "integration.update_strategy_weights": Effect(
+        never="strategies are ranked and one is chosen, there are no weights"
+    ),
+    "integration.auto_optimize_parameters": Effect("parameter sets of the sweep"),
+    "integration.risk_adjustment": Effect(never="risk.* always holds, results never loosen it"),
+    **_each(
+        "windows_optimizations", ("process_pool", "driver_check", "memory_optimization"), _WINDOWS
+    ),
+    **_each("amd_gpu", ("enable_rocm", "memory_optimization", "compute_units"), _AMD),
+    "monitoring.log_performance_metrics": Effect("integrated_backtest.log"),
+    "monitoring.track_memory_usage": Effect("integrated_backtest.log and the run's summary"),
+    "monitoring.monitor_gpu_utilization": Effect("gpu_acceleration.log", unless=_no_gpu),
+    "monitoring.alert_on_failures": Effect("a failed turn is logged as an alert"),
+    "ml_integration.enabled": Effect(_LEARNING),
+    "ml_integration.auto_retrain": Effect("retraining when due", unless=_outer("auto_retrain")),
+    "ml_integration.retrain_interval_hours": Effect(
+        "retraining when due", unless=_outer("retrain_interval_hours")
+    ),
+    "ml_integration.cointrainer_path": Effect("cointrainer_available in the status"),
+    **_each("ml_integration.supabase", ("url", "key", "bucket"), _SUPABASE),
+    **_each(
+        "ml_integration.features", ("horizon_minutes", "hold_threshold"), Effect("training labels")
+    ),
+    "ml_integration.training.device_type": Effect("LightGBM", unless=_device),
+    **_each("ml_integration.training", ("max_bin", "n_jobs"), Effect("LightGBM")),
+    "ml_integration.training.publish_models": Effect("publishing what the gate promotes"),
+    **_each(
+        "ml_integration.training",
+        ("auto_retrain", "retrain_interval_hours"),
+        Effect("retraining when due"),
+    ),
+    "webhook_url": Effect(
+        never="nothing is posted by itself; notify_external_system of a subclass may use it"
+    ),
+    "data.store_folder": Effect("the candle store"),
+    "data.base_timeframe": Effect("stored candles, features, models, paper session"),
+    **_each("data", ("quote", "exchange", "symbols"), Effect("choice of pairs to download")),
+    "registry.folder": Effect("the model registry"),
+    "journal.url": Effect("the journal"),
+    "reports.folder": Effect("report folders"),
+    **_each("logging", ("folder", "max_megabytes", "files_kept"), Effect("log files")),
+    **_each(
+        "costs",
+        (
+            "taker_fee_frac",
+            "maker_fee_frac",
+            "slippage_frac",
+            "quantity_step",
+            "minimum_quantity",
+            "minimum_notional_quote",
+        ),
+        Effect(_ENGINE),
+    ),
+    **_each(
+        "exits",
+        (
+            "stop_loss_frac",
+            "take_profit_frac",
+            "trailing_stop_frac",
+            "max_holding_bars",
+            "cooldown_bars",
+            "signal_exit",
+            "reentry",
+        ),
+        Effect(_ENGINE),
+    ),
+    **_each(
+        "sizing",
+        ("method", "fraction", "quote", "risk_frac", "allow_short", "initial_cash"),
+        Effect(_ENGINE),
+    ),
+    "sweep.parameter_sets": Effect(_SWEEP),
+    **_each(
+        "risk",
+        (
+            "max_daily_loss_frac",
+            "max_drawdown_frac",
+            "max_exposure_frac",
+            "max_open_positions",
+            "stale_data_bars",
+            "max_model_age_days",
+            "kill_switch_file",
+        ),
+        Effect(_GUARD),
+    ),
+    **_each(
+        "simulation",
+        (
+            "seed",
+            "start",
+            "annual_volatility",
+            "outages_per_year",
+            "edge_strength",
+            "edge_share",
+            "edge_bars",
+        ),
+        Effect(_SIMULATED),
+    ),
+}
+"""Every key that can be set, with what it does; a test holds this to the keys of `Settings`."""
+
+
+def inactive_lines(
+    settings: Settings, *, gpu: Mapping[str, Any], platform: str | None = None
+) -> list[str]:
+    """`key: reason` for keys that ask in vain; a section where all do is one `section.*` line."""
+    machine = Machine(gpu, sys.platform if platform is None else platform)
+    found: dict[str, str] = {}
+    for path, effect in KEY_STATUS.items():
+        reason = effect.reason(settings, machine) if _asks(settings, path) else None
+        if reason is not None:
+            found[path] = reason
+    return _grouped(found, settings)
+
+
+def _asks(settings: Settings, path: str) -> bool:
+    """False for what is switched off or empty: nothing is missed then."""
+    value: Any = reduce(getattr, path.split("."), settings)
+    return value is not None and value is not False and value != () and value != ""
+
+
+def _grouped(found: Mapping[str, str], settings: Settings) -> list[str]:
+    lines: dict[str, str] = {}
+    for path, reason in found.items():
+        section = path.rpartition(".")[0]
+        siblings = [name for name in KEY_STATUS if section == name.rpartition(".")[0] != ""]
+        asking = [name for name in siblings if _asks(settings, name)]
+        is_whole = len(siblings) > 1 and all(found.get(name) == reason for name in asking)
+        lines[f"{section}.*" if is_whole else path] = reason
+    return [f"{name}: {reason}" for name, reason in lines.items()]
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, SecretStr):
+        return str(value)
+    return str(value).lower() if isinstance(value, bool) else f"{value:g}"

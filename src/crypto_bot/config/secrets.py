@@ -1,0 +1,57 @@
+"""Secrets come from the environment. This refuses them elsewhere, without ever repeating one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import SecretStr
+
+from crypto_bot.config.guide import KEY_PLACEHOLDERS
+from crypto_bot.config.settings import PASSWORD_IN_URL
+from crypto_bot.core.errors import ConfigError
+
+SUPABASE_URL = "SUPABASE_URL"
+SUPABASE_KEYS = ("SUPABASE_SERVICE_KEY", "SUPABASE_KEY")
+"""The first that is set wins: publishing needs the service key."""
+
+
+def refuse_secrets(values: Mapping[str, Any], *, source: str) -> None:
+    """Raise ConfigError if a file or mapping carries a key, or a password in a URL.
+
+    The guide's printed placeholder and a `SecretStr` made by the caller are no offence.
+    """
+    supabase = _section(_section(values, "ml_integration", source), "supabase", source)
+    key = supabase.get("key")
+    if not (key is None or isinstance(key, SecretStr) or key in KEY_PLACEHOLDERS):
+        raise ConfigError(
+            f"{source}: ml_integration.supabase.key must come from the environment, was in the file; "
+            "remove it and set SUPABASE_KEY (and replace the key: it has been written down)"
+        )
+    url = _section(values, "journal", source).get("url")
+    if isinstance(url, str) and PASSWORD_IN_URL.search(url):
+        raise ConfigError(
+            f"{source}: journal.url must hold no password, did; give it by PGPASSWORD or ~/.pgpass"
+        )
+
+
+def supabase_from(environ: Mapping[str, str]) -> dict[str, Any]:
+    """url and key as the usual variables give them; empty ones count as absent."""
+    found: dict[str, Any] = {}
+    if environ.get(SUPABASE_URL):
+        found["url"] = environ[SUPABASE_URL]
+    key = next((environ[name] for name in SUPABASE_KEYS if environ.get(name)), None)
+    if key is not None:
+        found["key"] = key
+    return found
+
+
+def _section(values: Mapping[str, Any], name: str, source: str) -> Mapping[str, Any]:
+    section = values.get(name, {})
+    if section is None:
+        return {}
+    if not isinstance(section, Mapping):
+        raise ConfigError(
+            f"{source}: {name} must hold keys and values, was a single {type(section).__name__}"
+        )
+    return section

@@ -1,0 +1,194 @@
+"""Sections of our own: storage, and the options of the stages under the stages' names.
+
+They mirror the stages' options instead of importing them, so that reading a file does not load
+compilers and statistics; `tests/config` holds each pair to the same fields, defaults and ranges.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+
+from crypto_bot.config.section import Section
+from crypto_bot.core.errors import ConfigError
+from crypto_bot.core.timeframes import timeframe_ns
+
+
+def _timeframe(name: str) -> str:
+    try:
+        timeframe_ns(name)
+    except ConfigError:
+        raise ValueError("be a number and one of s m h d w, such as 5m, 1h, 1d") from None
+    return name
+
+
+Timeframe = Annotated[str, AfterValidator(_timeframe)]
+
+
+class DataSettings(Section):
+    """Candles: where they are kept and where they come from."""
+
+    store_folder: str = Field(default="data/market", min_length=1, description="the candle store")
+    base_timeframe: Timeframe = Field(
+        default="5m",
+        description="candles that are stored; features, models and paper trading use them",
+    )
+    quote: str = Field(default="USDT", min_length=1, description="quote currency of the top pairs")
+    exchange: str = Field(
+        default="binance", min_length=1, description="exchange to download from, by its ccxt name"
+    )
+    symbols: tuple[str, ...] = Field(
+        default=(), description="pairs to use; empty = the top pairs by quote volume"
+    )
+
+
+class RegistrySettings(Section):
+    """Published models."""
+
+    folder: str = Field(
+        default="registry", min_length=1, description="folder or URL of the registry"
+    )
+
+
+class JournalSettings(Section):
+    """The durable memory of runs, trials, orders and fills."""
+
+    url: str = Field(
+        default="sqlite:///journal.sqlite",
+        min_length=1,
+        description="SQLite or PostgreSQL URL without a password (use PGPASSWORD or ~/.pgpass)",
+    )
+
+
+class ReportSettings(Section):
+    """Report folders."""
+
+    folder: str = Field(default="out/runs", min_length=1, description="one folder a run below this")
+
+
+class LoggingSettings(Section):
+    """Log files."""
+
+    folder: str = Field(default=".", min_length=1, description="where the log files are written")
+    max_megabytes: float = Field(default=10.0, gt=0, description="size at which a file is rotated")
+    files_kept: int = Field(
+        default=5, ge=0, description="rotated files kept beside the current one"
+    )
+
+
+class CostSettings(Section):
+    """What a fill costs and what the venue accepts."""
+
+    taker_fee_frac: float = Field(
+        default=0.001, ge=0, le=1, description="fee of market and stop fills, fraction of notional"
+    )
+    maker_fee_frac: float = Field(
+        default=0.001, ge=0, le=1, description="fee of target (limit) fills, fraction of notional"
+    )
+    slippage_frac: float = Field(
+        default=0.001,
+        ge=0,
+        lt=1,
+        description="market and stop fills are worse by this fraction of price",
+    )
+    quantity_step: float = Field(
+        default=0.0, ge=0, description="quantities are floored to multiples of this, base; 0 = any"
+    )
+    minimum_quantity: float = Field(
+        default=0.0, ge=0, description="smaller entries are refused, base currency"
+    )
+    minimum_notional_quote: float = Field(
+        default=0.0, ge=0, description="smaller entries are refused, quote currency"
+    )
+
+
+class ExitSettings(Section):
+    """When a position ends; distances are fractions of the real fill price."""
+
+    stop_loss_frac: float | None = Field(default=None, gt=0, lt=1, description="stop distance")
+    take_profit_frac: float | None = Field(default=None, gt=0, description="target distance")
+    trailing_stop_frac: float | None = Field(
+        default=None, gt=0, lt=1, description="stop distance from the best price so far"
+    )
+    max_holding_bars: int | None = Field(
+        default=None, ge=1, description="bars after which it is sold"
+    )
+    cooldown_bars: int = Field(default=0, ge=0, description="bars after an exit that may not enter")
+    signal_exit: Literal["flat", "opposite", "never"] | None = Field(
+        default=None, description="which direction ends it; unset: as the strategy declares"
+    )
+    reentry: Literal["new_signal", "while_signal"] = Field(
+        default="new_signal", description="which direction enters while flat"
+    )
+
+
+class SizingSettings(Section):
+    """How large a position is."""
+
+    method: Literal["percent_of_equity", "fixed_quote", "risk_to_stop"] = Field(
+        default="percent_of_equity", description="sizing rule"
+    )
+    fraction: float = Field(
+        default=1.0, gt=0, le=1, description="percent_of_equity: share of equity spent"
+    )
+    quote: float = Field(default=1_000.0, gt=0, description="fixed_quote: notional, quote currency")
+    risk_frac: float = Field(
+        default=0.01, gt=0, le=1, description="risk_to_stop: share of equity lost at the stop"
+    )
+    allow_short: bool = Field(default=True, description="off: direction -1 only closes longs")
+    initial_cash: float = Field(default=100_000.0, gt=0, description="quote currency at the start")
+
+
+class SweepSettings(Section):
+    """How many parameter sets a sweep tries."""
+
+    parameter_sets: int = Field(
+        default=16, ge=1, description="sets per strategy, drawn evenly from its declared ranges"
+    )
+
+
+class RiskSettings(Section):
+    """Limits on new risk; each blocks entries, never exits."""
+
+    max_daily_loss_frac: float = Field(
+        default=0.05, gt=0, le=1, description="loss since UTC midnight, fraction of that equity"
+    )
+    max_drawdown_frac: float = Field(
+        default=0.20, gt=0, le=1, description="fall from the highest equity, fraction of it"
+    )
+    max_exposure_frac: float = Field(
+        default=1.25, gt=0, description="sum of position values, fraction of equity"
+    )
+    max_open_positions: int = Field(default=20, ge=1, description="positions held at once")
+    stale_data_bars: float = Field(
+        default=3.0, gt=0, description="greatest age of a symbol's last closed bar, in bars"
+    )
+    max_model_age_days: float = Field(
+        default=30.0, gt=0, description="days since the last candle the model was trained on"
+    )
+    kill_switch_file: str = Field(
+        default="KILL_SWITCH",
+        min_length=1,
+        description="while this file exists, positions are closed and nothing is opened",
+    )
+
+
+class SimulationSettings(Section):
+    """The market that is simulated when no exchange can be reached; pairs and length as above."""
+
+    seed: int = Field(default=42, ge=0, description="same seed, same candles")
+    start: str = Field(default="2024-01-01", description="UTC day of the first candle")
+    annual_volatility: float = Field(
+        default=0.5, gt=0, le=5, description="of the common factor, fraction a year"
+    )
+    outages_per_year: float = Field(
+        default=6.0, ge=0, description="times a year when the exchange is down"
+    )
+    edge_strength: float = Field(
+        default=0.0, ge=0, le=3, description="planted edge: drift per bar, in volatilities of a bar"
+    )
+    edge_share: float = Field(
+        default=0.25, gt=0, le=0.9, description="fraction of bars inside the planted pattern"
+    )
+    edge_bars: int = Field(default=36, ge=4, description="mean length of one pattern, bars")
