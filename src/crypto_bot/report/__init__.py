@@ -1,0 +1,31 @@
+"""The run, shown. In: `ReportContents`. Out: one folder with report.html, PNG, CSV and summary.json."""
+
+from crypto_bot.report.contents import (
+    EquityView,
+    FactTable,
+    GateCheck,
+    GateView,
+    HeatMap,
+    ModelView,
+    PredictionsView,
+    QualityRow,
+    ReportContents,
+    StrategyRow,
+    TradeRecord,
+    TradesView,
+)
+
+__all__ = [
+    "EquityView",
+    "FactTable",
+    "GateCheck",
+    "GateView",
+    "HeatMap",
+    "ModelView",
+    "PredictionsView",
+    "QualityRow",
+    "ReportContents",
+    "StrategyRow",
+    "TradeRecord",
+    "TradesView",
+]
