@@ -1,0 +1,30 @@
+"""Bars in, numbers out: named features of every bar, over history or live, equal bit for bit.
+
+`compute_features` and `FeatureStream` run the same compiled steps. A value at a bar is known at that
+bar's close and reads nothing after it; it is NaN until defined, and settled (no longer dependent on
+where the data began) after `Feature.settled_bars`.
+"""
+
+from crypto_bot.features.catalogue import (
+    S0_FEATURES,
+    TRAINER_FEATURES,
+    Feature,
+    feature,
+    known_names,
+)
+from crypto_bot.features.history import FeatureTable, compute_features
+from crypto_bot.features.own import forget_feature, register_feature
+from crypto_bot.features.stream import FeatureStream
+
+__all__ = [
+    "S0_FEATURES",
+    "TRAINER_FEATURES",
+    "Feature",
+    "FeatureStream",
+    "FeatureTable",
+    "compute_features",
+    "feature",
+    "forget_feature",
+    "known_names",
+    "register_feature",
+]

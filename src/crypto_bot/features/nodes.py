@@ -1,0 +1,203 @@
+"""Nodes: what a feature is made of. A small immutable tree; equal trees are one computation."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+
+from crypto_bot.core.arrays import PerBar
+from crypto_bot.core.bars import OHLCV
+from crypto_bot.features import driver
+from crypto_bot.features.own import OwnFeature
+from crypto_bot.features.windows import window_memory
+
+RAW = OHLCV
+OWN = 100
+"""Kind of a node whose step a user registered."""
+FORGOTTEN = 1e-12
+"""What is left of a smoothing's seed when it counts as forgotten; three digits below the promised
+1e-9, because a seed may be far from the present value."""
+
+
+@dataclass(frozen=True)
+class Node:
+    """One computation: a kind of step, its inputs (raw column names or nodes), window and scalar."""
+
+    kind: int
+    inputs: tuple[Node | str, ...]
+    window: int = 0
+    scalar: float = 0.0
+    delay: int = 0
+    own: OwnFeature | None = None
+
+
+Series = Node | str
+
+
+@cache
+def warmup_bars(series: Series) -> int:
+    """Leading bars at which the series is not defined yet (NaN)."""
+    if isinstance(series, str):
+        return 0
+    if series.own is not None:
+        return series.own.warmup_bars
+    before = max(map(warmup_bars, series.inputs))
+    return before + series.delay + _begins(series)
+
+
+def _begins(node: Node) -> int:
+    if node.kind in (driver.MEAN, driver.DEVIATION, driver.HIGHEST, driver.SMOOTH):
+        return node.window - 1
+    if node.kind in (driver.LAG, driver.RSI):
+        return node.window
+    if node.kind == driver.DIRECTION:
+        return 2 * node.window - 1 if node.scalar == 0 else node.window
+    return 1 if node.kind in (driver.TRUE_RANGE, driver.SIGNED_VOLUME) else 0
+
+
+@cache
+def settled_bars(series: Series) -> int | None:
+    """Leading bars whose value still depends on where the series began; None if every one does."""
+    if isinstance(series, str):
+        return 0
+    if series.own is not None:
+        return series.own.settled_bars
+    before = [settled_bars(each) for each in series.inputs]
+    settled = [bars for bars in before if bars is not None]
+    if series.kind == driver.BALANCE or len(settled) < len(before):
+        return None
+    return max(settled) + series.delay + _begins(series) + _fades(series)
+
+
+def _fades(node: Node) -> int:
+    if node.kind in (driver.SMOOTH, driver.RSI):
+        return fading_bars(node.scalar)
+    if node.kind == driver.DIRECTION:
+        return fading_bars(1.0 / node.window, stages=2)
+    return 0
+
+
+def fading_bars(weight: float, *, stages: int = 1) -> int:
+    """Steps of an exponential average until `FORGOTTEN` of its past is left.
+
+    Two stages, one smoothing another of equal weight, leave (1 + weight * n) * (1 - weight)**n.
+
+    >>> fading_bars(1 / 14), fading_bars(1 / 14, stages=2), fading_bars(1.0)
+    (373, 420, 0)
+    """
+    if weight >= 1.0:
+        return 0
+    bars = math.log(FORGOTTEN) / math.log1p(-weight)
+    for _ in range(stages - 1):
+        for _ in range(8):
+            bars = (math.log(FORGOTTEN) - math.log1p(weight * bars)) / math.log1p(-weight)
+    return math.ceil(bars)
+
+
+def start_memory(node: Node) -> PerBar:
+    """The state of a node that has seen nothing."""
+    if node.own is not None:
+        return np.array(node.own.start, np.float64)
+    nan, window = math.nan, node.window
+    if node.kind == driver.MEAN:
+        return window_memory((0.0, 0.0, nan, 0.0), window)
+    if node.kind == driver.DEVIATION:
+        return window_memory((0.0, 0.0, 0.0), 2 * window)
+    if node.kind == driver.HIGHEST:
+        return window_memory((0.0, -math.inf), window)
+    if node.kind == driver.LAG:
+        return window_memory((0.0,), window)
+    scalars = {
+        driver.SMOOTH: (-float(node.delay), 0.0),
+        driver.RSI: (0.0, nan, 0.0, 0.0),
+        driver.TRUE_RANGE: (nan,),
+        driver.SIGNED_VOLUME: (nan,),
+        driver.BALANCE: (nan, 0.0),
+        driver.DIRECTION: (0.0,) * 8,
+    }
+    return np.array(scalars.get(node.kind, ()), np.float64)
+
+
+def mean(x: Series, window: int) -> Node:
+    return Node(driver.MEAN, (x,), window)
+
+
+def deviation(x: Series, window: int, *, spent: int = 0) -> Node:
+    """Standard deviation with divisor window - spent."""
+    return Node(driver.DEVIATION, (x,), window, spent)
+
+
+def highest(x: Series, window: int) -> Node:
+    return Node(driver.HIGHEST, (x,), window, 1.0)
+
+
+def lowest(x: Series, window: int) -> Node:
+    return Node(driver.HIGHEST, (x,), window, -1.0)
+
+
+def lag(x: Series, window: int) -> Node:
+    return Node(driver.LAG, (x,), window)
+
+
+def smooth(x: Series, window: int, *, delay: int = 0) -> Node:
+    """Exponential average of weight 2 / (window + 1)."""
+    return Node(driver.SMOOTH, (x,), window, 2.0 / (window + 1), delay)
+
+
+def wilder(x: Series, window: int) -> Node:
+    """Exponential average of weight 1 / window."""
+    return Node(driver.SMOOTH, (x,), window, 1.0 / window)
+
+
+def rsi(x: Series, window: int) -> Node:
+    return Node(driver.RSI, (x,), window, 1.0 / window)
+
+
+def direction(window: int, which: int) -> Node:
+    """Wilder's ADX (0), +DI (1) or -DI (2)."""
+    return Node(driver.DIRECTION, ("high", "low", "close"), window, which)
+
+
+def ratio(a: Series, b: Series) -> Node:
+    return Node(driver.RATIO, (a, b))
+
+
+def change(a: Series, b: Series) -> Node:
+    """a / b - 1."""
+    return Node(driver.CHANGE, (a, b))
+
+
+def band(a: Series, b: Series, scale: float) -> Node:
+    """a + scale * b."""
+    return Node(driver.BAND, (a, b), scalar=scale)
+
+
+def spread(a: Series, b: Series, c: Series) -> Node:
+    """(a - b) / c."""
+    return Node(driver.SPREAD, (a, b, c))
+
+
+def place(a: Series, low: Series, high: Series, scale: float) -> Node:
+    """scale * (a - low) / (high - low)."""
+    return Node(driver.PLACE, (a, low, high), scalar=scale)
+
+
+def product(a: Series, b: Series) -> Node:
+    return Node(driver.PRODUCT, (a, b))
+
+
+def minus(a: Series, b: Series) -> Node:
+    return Node(driver.MINUS, (a, b))
+
+
+def scaled(a: Series, scale: float) -> Node:
+    return Node(driver.SCALED, (a,), scalar=scale)
+
+
+TRUE_RANGE = Node(driver.TRUE_RANGE, ("high", "low", "close"))
+SIGNED_VOLUME = Node(driver.SIGNED_VOLUME, ("close", "volume"))
+BALANCE = Node(driver.BALANCE, ("close", "volume"))
+TYPICAL = Node(driver.TYPICAL, ("high", "low", "close"))
