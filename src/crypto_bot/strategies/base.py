@@ -194,8 +194,15 @@ class Strategy:
                     f"columns[{name!r}] must be float64 ({length},) for {self.name}, "
                     f"was {values.dtype} {values.shape}"
                 )
-            read[name] = np.ascontiguousarray(values)
+            read[name] = _read_only(values)
         return read
+
+
+def _read_only(values: PerBar) -> PerBar:
+    """A contiguous view that cannot be written to: kernels then compile for one type of column."""
+    view = np.ascontiguousarray(values).view()
+    view.flags.writeable = False
+    return view
 
 
 _DEFINITIONS: dict[str, Definition] = {}
