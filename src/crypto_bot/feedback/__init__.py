@@ -1,0 +1,49 @@
+"""Did reality agree? Paper against backtest, against validation's promise, and drift of features.
+
+In: trades of a paper session, of the backtest of the same bars and of validation; feature rows of
+training and live. Out: an `Agreement`, an `ExpectationReport`, drift per feature, and one
+`Recommendation`: continue, shrink or retrain.
+"""
+
+from crypto_bot.feedback.agreement import Agreement, compare_with_backtest
+from crypto_bot.feedback.drift import (
+    DriftLevel,
+    FeatureDrift,
+    feature_drift,
+    population_stability_index,
+)
+from crypto_bot.feedback.expectation import (
+    ExpectationOptions,
+    ExpectationReport,
+    MetricComparison,
+    Standing,
+    compare_with_expectation,
+    entry_slippage,
+)
+from crypto_bot.feedback.recommendation import (
+    Action,
+    FeedbackOptions,
+    Recommendation,
+    feedback_record,
+    recommend,
+)
+
+__all__ = [
+    "Action",
+    "Agreement",
+    "DriftLevel",
+    "ExpectationOptions",
+    "ExpectationReport",
+    "FeatureDrift",
+    "FeedbackOptions",
+    "MetricComparison",
+    "Recommendation",
+    "Standing",
+    "compare_with_backtest",
+    "compare_with_expectation",
+    "entry_slippage",
+    "feature_drift",
+    "feedback_record",
+    "population_stability_index",
+    "recommend",
+]

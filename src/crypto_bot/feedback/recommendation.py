@@ -1,0 +1,156 @@
+"""What to do about it: continue, shrink or retrain, with the reasons in words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from pydantic import Field
+
+from crypto_bot.core.options import Options
+from crypto_bot.feedback.agreement import Agreement
+from crypto_bot.feedback.drift import STRONG_PSI, DriftLevel, FeatureDrift
+from crypto_bot.feedback.expectation import ExpectationReport
+
+
+class FeedbackOptions(Options):
+    """When drift alone is reason enough to act."""
+
+    drifted_features_frac: float = Field(
+        default=0.5,
+        gt=0,
+        le=1,
+        description="share of features with strong drift from which a retrain is advised",
+    )
+
+
+class Action(StrEnum):
+    CONTINUE = "continue"
+    SHRINK = "shrink"
+    RETRAIN = "retrain"
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """What to do and why.
+
+    Attributes
+    ----------
+    action : Action
+    reasons : tuple[str, ...]    one line each; the first decided
+    """
+
+    action: Action
+    reasons: tuple[str, ...]
+
+    def describe(self) -> str:
+        """Action and reasons as one line."""
+        return f"{self.action.value}: {'; '.join(self.reasons)}"
+
+
+def recommend(
+    agreement: Agreement | None,
+    expectation: ExpectationReport | None,
+    drift: Sequence[FeatureDrift] = (),
+    options: FeedbackOptions | None = None,
+) -> Recommendation:
+    """Turn the three comparisons into one action; None or empty: that one was not made.
+
+    Notes
+    -----
+    Unexplained differences between paper and backtest come first: until they are understood no
+    other number can be trusted, so the size shrinks. Then: worse than promised and drifted, or much
+    drifted, means retrain; worse than promised without drift means shrink. Retraining is safe to
+    advise: the gate decides about the new model.
+    """
+    settings = FeedbackOptions() if options is None else options
+    if agreement is not None and agreement.unexplained > 0:
+        return Recommendation(Action.SHRINK, (_mismatch(agreement),))
+    disappointing = expectation is not None and expectation.is_disappointing
+    worse = _worse(expectation) if expectation is not None else ()
+    moved = [found for found in drift if found.level is DriftLevel.STRONG]
+    known = [found for found in drift if found.level is not DriftLevel.UNKNOWN]
+    much = bool(known) and len(moved) >= settings.drifted_features_frac * len(known)
+    drift_words = _drift_words(moved, len(known)) if moved else ()
+    if much or (disappointing and moved):
+        return Recommendation(Action.RETRAIN, (*worse, *drift_words))
+    if disappointing:
+        return Recommendation(Action.SHRINK, (*worse, "features have not drifted strongly"))
+    return Recommendation(Action.CONTINUE, (*_calm(expectation), *drift_words))
+
+
+def feedback_record(
+    agreement: Agreement | None,
+    expectation: ExpectationReport | None,
+    drift: Sequence[FeatureDrift],
+    recommendation: Recommendation,
+) -> dict[str, Any]:
+    """Everything found, as plain data for the journal and the report."""
+    return {
+        "action": recommendation.action.value,
+        "reasons": list(recommendation.reasons),
+        "agreement": None if agreement is None else _agreement_record(agreement),
+        "expectation": None if expectation is None else _expectation_record(expectation),
+        "drift": [
+            {"feature": found.name, "psi": found.psi, "level": found.level.value} for found in drift
+        ],
+    }
+
+
+def _agreement_record(agreement: Agreement) -> dict[str, Any]:
+    return {
+        "equal": agreement.equal,
+        "matched": agreement.matched,
+        "changed": agreement.changed,
+        "missing": agreement.missing,
+        "extra": agreement.extra,
+        "explained_by_risk": agreement.explained_by_risk,
+        "unexplained": agreement.unexplained,
+        "first_difference": agreement.first_difference,
+    }
+
+
+def _expectation_record(report: ExpectationReport) -> dict[str, Any]:
+    return {
+        "live_trades": report.live_trades,
+        "expected_trades": report.expected_trades,
+        "is_disappointing": report.is_disappointing,
+        "comparisons": [
+            {
+                "name": found.name,
+                "live": found.live,
+                "expected": found.expected,
+                "low": found.low,
+                "high": found.high,
+                "standing": found.standing.value,
+                "verdict": found.verdict,
+            }
+            for found in report.comparisons
+        ],
+    }
+
+
+def _mismatch(agreement: Agreement) -> str:
+    return (
+        f"{agreement.unexplained} trades differ from the backtest without a risk limit to explain "
+        f"them, first: {agreement.first_difference}"
+    )
+
+
+def _worse(report: ExpectationReport) -> tuple[str, ...]:
+    return tuple(found.verdict for found in report.comparisons if found.is_worse)
+
+
+def _drift_words(moved: Sequence[FeatureDrift], known: int) -> tuple[str, ...]:
+    worst = ", ".join(f"{found.name} {found.psi:.2f}" for found in moved[:3])
+    return (f"{len(moved)} of {known} features drifted strongly (PSI >= {STRONG_PSI}): {worst}",)
+
+
+def _calm(report: ExpectationReport | None) -> tuple[str, ...]:
+    if report is None:
+        return ("nothing to hold the result against",)
+    if not report.is_known:
+        return ("too few trades to judge",)
+    return ("results are within what validation promised",)

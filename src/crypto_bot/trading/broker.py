@@ -1,0 +1,308 @@
+"""The broker port, and the paper broker: one symbol's account moved by the backtest's own step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import isfinite
+from typing import Any, Protocol
+
+import numpy as np
+
+from crypto_bot.core.arrays import PerTrade
+from crypto_bot.core.bars import Bar, symbol_slug
+from crypto_bot.core.errors import ConfigError, DataError, Rejected
+from crypto_bot.core.orders import ExitReason, Fill, Order, OrderType, Position, Side
+from crypto_bot.core.timeframes import SECOND_NS, timeframe_ns
+from crypto_bot.engine.ledger import fill_rows, round_trips
+from crypto_bot.engine.matching import (
+    AccountState,
+    BarEvents,
+    FillEvent,
+    MatchingRules,
+    advance,
+    decide,
+    entry_quantity,
+    open_account,
+)
+
+EXIT, ENTRY, PROTECT = "exit", "entry", "protect"
+"""Legs: close at the next open, open at the next open, stop and target that rest with a position."""
+
+
+class Broker(Protocol):
+    """Where orders go. `intents` says what a decision means, `submit` acts, `on_bar` reports."""
+
+    @property
+    def symbol(self) -> str: ...
+
+    @property
+    def equity_quote(self) -> float:
+        """Account value at the last close."""
+        ...
+
+    @property
+    def exposure_quote(self) -> float:
+        """Value of what is held at the last close, never negative."""
+        ...
+
+    def position(self) -> Position:
+        """What is held now."""
+        ...
+
+    def intents(self, direction: int, score: float) -> tuple[Order, ...]:
+        """Orders for the next open that this decision at the last close asks for; nothing is sent."""
+        ...
+
+    def closing_intents(self, reason: str) -> tuple[Order, ...]:
+        """Orders that would close what is held at the next open; none when flat."""
+        ...
+
+    def submit(self, orders: Sequence[Order]) -> None:
+        """Send some of the orders that were intended at the last close."""
+        ...
+
+    def on_bar(self, bar: Bar) -> tuple[Fill, ...]:
+        """Take note of a closed bar and report what was filled during it, in order."""
+        ...
+
+
+class PaperBroker:
+    """Simulated fills for one symbol, by the same compiled step as the backtest.
+
+    Parameters
+    ----------
+    symbol : str
+    timeframe : str
+    rules : MatchingRules      from `engine.matching_rules`
+    cash_quote : float         > 0, what the account opens with
+    run_id : str               first part of every client id
+
+    Notes
+    -----
+    Bars are numbered from the first one given. A client id is run, symbol, close of the deciding
+    bar in Unix seconds, and leg, so a replay asks for the same orders under the same ids. The
+    quantity of an entry order is an estimate at the close; the fill says what the open allowed.
+    """
+
+    def __init__(
+        self, symbol: str, timeframe: str, rules: MatchingRules, *, cash_quote: float, run_id: str
+    ) -> None:
+        if not cash_quote > 0:
+            raise ConfigError(f"{symbol} cash_quote must be > 0, was {cash_quote}")
+        self._symbol = symbol
+        self._timeframe = timeframe
+        self._rules = rules
+        self._prefix = f"{run_id}-{symbol_slug(symbol)}"
+        self._interval_ns = timeframe_ns(timeframe)
+        self._account = open_account(cash_quote)
+        self._open_times: list[int] = []
+        self._close = 0.0
+        self._fill_rows: list[tuple[Any, ...]] = []
+        self._intended: dict[str, tuple[str, int]] = {}
+        self._ids: dict[str, str] = {}
+        self._has_guards = any(map(isfinite, _guard_distances(rules).values()))
+
+    @property
+    def symbol(self) -> str:
+        return self._symbol
+
+    @property
+    def account(self) -> AccountState:
+        """The account as the matching step keeps it."""
+        return self._account
+
+    @property
+    def bars_seen(self) -> int:
+        """Bars given so far; the last one has index `bars_seen - 1` in the trades."""
+        return len(self._open_times)
+
+    @property
+    def equity_quote(self) -> float:
+        return self._account.equity
+
+    @property
+    def exposure_quote(self) -> float:
+        return abs(self._account.quantity) * self._close
+
+    def position(self) -> Position:
+        held = self._account.quantity
+        return Position(self._symbol, held, self._account.entry_price if held else 0.0)
+
+    def on_bar(self, bar: Bar) -> tuple[Fill, ...]:
+        """Fill what was submitted at this bar's open, then stops and targets inside it.
+
+        Raises DataError when the bar is not newer than the one before.
+        """
+        if self._open_times and bar.open_time <= self._open_times[-1]:
+            raise DataError(
+                f"{self._symbol} open_time must increase, was {bar.open_time} after "
+                f"{self._open_times[-1]}; give each closed bar once"
+            )
+        before, index = self._account, len(self._open_times)
+        self._open_times.append(bar.open_time)
+        self._close = bar.close
+        self._intended.clear()
+        self._account, events = advance(
+            before, index, bar.open, bar.high, bar.low, bar.close, self._rules
+        )
+        rows = fill_rows(index, events)
+        if not rows:
+            return ()
+        self._fill_rows += rows
+        return self._fills(bar, events, was_exit_pending=before.pending_exit != 0)
+
+    def intents(self, direction: int, score: float) -> tuple[Order, ...]:
+        """Orders for the next open that this decision at the last close asks for.
+
+        Call once a bar, after `on_bar`. The exit of a reversal comes before its entry; an entry is
+        followed by its protective order when the rules have a stop, target or trailing stop.
+        """
+        after = decide(self._account, direction, score, self._rules)
+        self._intended.clear()
+        if not (after.pending_exit or after.pending_entry):
+            self._account = after
+            return ()
+        self._account = after._replace(pending_exit=0, pending_entry=0)
+        orders = [self._exit_order(after.pending_exit)] if after.pending_exit else []
+        if after.pending_entry:
+            orders += self._entry_orders(after.pending_entry)
+        return tuple(orders)
+
+    def closing_intents(self, reason: str) -> tuple[Order, ...]:
+        self._intended.clear()
+        if self._account.quantity == 0.0:
+            return ()
+        return (self._exit_order(int(ExitReason.SIGNAL), reason),)
+
+    def submit(self, orders: Sequence[Order]) -> None:
+        """Arm orders intended at the last close; those of that close not given here are dropped.
+
+        Raises Rejected for an order that the last close did not intend, or an entry without the
+        protective order that was intended with it.
+        """
+        given = {order.client_id for order in orders}
+        foreign = sorted(given - self._intended.keys())
+        if foreign:
+            raise Rejected(
+                f"{self._symbol} order must come from the last intents, was {foreign[0]}"
+            )
+        legs = {self._intended[client_id][0] for client_id in given}
+        if self._has_guards and ENTRY in legs and PROTECT not in legs:
+            raise Rejected(f"{self._symbol} entry must come with its protective order, came alone")
+        for client_id in given:
+            leg, value = self._intended[client_id]
+            self._ids[leg] = client_id
+            if leg == EXIT:
+                self._account = self._account._replace(pending_exit=value)
+            elif leg == ENTRY:
+                self._account = self._account._replace(pending_entry=value)
+        self._intended.clear()
+
+    def trades(self) -> PerTrade:
+        """TRADE (trades,): round trips so far; one still open ends the list, at the last close."""
+        open_time = np.array(self._open_times, np.int64)
+        return round_trips(self._fill_rows, open_time, open_time + self._interval_ns, self._close)
+
+    def to_state(self) -> dict[str, Any]:
+        """Everything needed to go on later, as JSON values."""
+        return {
+            "symbol": self._symbol,
+            "timeframe": self._timeframe,
+            "prefix": self._prefix,
+            "rules": _plain_rules(self._rules),
+            "account": self._account._asdict(),
+            "open_times": list(self._open_times),
+            "close": self._close,
+            "fills": [list(row) for row in self._fill_rows],
+            "ids": dict(self._ids),
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on where `to_state` was taken.
+
+        Raises DataError when the state belongs to another symbol, run or set of rules.
+        """
+        own = self.to_state()
+        for name in ("symbol", "timeframe", "prefix", "rules"):
+            if state[name] != own[name]:
+                raise DataError(
+                    f"{self._symbol} account state must have {name} {own[name]}, was {state[name]}; "
+                    "start a new run to change it"
+                )
+        self._account = AccountState(**state["account"])
+        self._open_times, self._close = list(state["open_times"]), float(state["close"])
+        self._fill_rows = [tuple(row) for row in state["fills"]]
+        self._ids, self._intended = dict(state["ids"]), {}
+
+    def _exit_order(self, reason: int, words: str | None = None) -> Order:
+        held = self._account.quantity
+        words = ExitReason(reason).name.lower() if words is None else words
+        side = Side.SELL if held > 0 else Side.BUY
+        return self._order(EXIT, reason, side, OrderType.MARKET, abs(held), words)
+
+    def _entry_orders(self, direction: int) -> list[Order]:
+        price = self._close * (1.0 + direction * self._rules.slippage_frac)
+        size = float(entry_quantity(self._account.equity, price, self._rules))
+        towards, away = (Side.BUY, Side.SELL) if direction > 0 else (Side.SELL, Side.BUY)
+        orders = [self._order(ENTRY, direction, towards, OrderType.MARKET, size, "signal")]
+        if self._has_guards:
+            words = ", ".join(
+                f"{name} {distance:g}"
+                for name, distance in _guard_distances(self._rules).items()
+                if isfinite(distance)
+            )
+            orders.append(self._order(PROTECT, 0, away, OrderType.STOP, size, words))
+        return orders
+
+    def _order(
+        self, leg: str, value: int, side: Side, kind: OrderType, quantity: float, reason: str
+    ) -> Order:
+        decided_at_ns = self._open_times[-1] + self._interval_ns
+        client_id = f"{self._prefix}-{decided_at_ns // SECOND_NS}-{leg}"
+        self._intended[client_id] = (leg, value)
+        return Order(client_id, self._symbol, side, kind, quantity, decided_at_ns, reason=reason)
+
+    def _fills(self, bar: Bar, events: BarEvents, *, was_exit_pending: bool) -> tuple[Fill, ...]:
+        close_ns = bar.open_time + self._interval_ns
+        places = (
+            # At the open either the order of the last close fills, or a gap beyond a stop or target.
+            (EXIT if was_exit_pending else PROTECT, events.exit_open, bar.open_time),
+            (ENTRY, events.entry_open, bar.open_time),
+            (PROTECT, events.exit_inside, close_ns),
+        )
+        return tuple(
+            self._fill(leg, event, time_ns) for leg, event, time_ns in places if event.quantity != 0
+        )
+
+    def _fill(self, leg: str, event: FillEvent, time_ns: int) -> Fill:
+        return Fill(
+            client_id=self._ids[leg],
+            symbol=self._symbol,
+            side=Side.BUY if event.quantity > 0 else Side.SELL,
+            quantity=abs(event.quantity),
+            price=event.price,
+            fee_quote=event.fee,
+            filled_at_ns=time_ns,
+            reason=ENTRY if leg == ENTRY else ExitReason(event.reason).name.lower(),
+        )
+
+
+def leg_of(order: Order) -> str:
+    """The leg an order's client id ends with."""
+    return order.client_id.rpartition("-")[2]
+
+
+def _guard_distances(rules: MatchingRules) -> dict[str, float]:
+    return {
+        "stop": rules.stop_loss_frac,
+        "target": rules.take_profit_frac,
+        "trailing": rules.trailing_stop_frac,
+    }
+
+
+def _plain_rules(rules: MatchingRules) -> dict[str, Any]:
+    """Infinite distances as None: JSON has no infinity."""
+    return {
+        name: None if isinstance(value, float) and not isfinite(value) else value
+        for name, value in rules._asdict().items()
+    }

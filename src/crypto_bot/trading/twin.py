@@ -1,0 +1,147 @@
+"""The backtest a paper session must repeat: the same stretch, all signals at once, one `simulate`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from crypto_bot.core.arrays import PerBar, PerTrade
+from crypto_bot.core.bars import OHLCV, Bars
+from crypto_bot.core.errors import ConfigError, DataError
+from crypto_bot.core.orders import Signals
+from crypto_bot.engine.options import CostOptions, ExitOptions, SizingOptions
+from crypto_bot.engine.simulate import BacktestResult, simulate
+from crypto_bot.features import FeatureTable, compute_features, feature
+from crypto_bot.trading.decisions import DecisionMaker
+
+
+class TradedSymbol(NamedTuple):
+    """What a session trades one symbol on.
+
+    bars : Bars               the stretch, at least one bar
+    maker : DecisionMaker     decides at each close; may be shared between symbols
+    history : Bars | None     bars before the stretch: features are settled on them, nothing is traded
+    """
+
+    bars: Bars
+    maker: DecisionMaker
+    history: Bars | None = None
+
+
+def expected_signals(traded: TradedSymbol) -> Signals:
+    """What the maker wants at every close of the stretch, computed over history and stretch at once.
+
+    Notes
+    -----
+    Bars at which a feature still depends on where the data began have direction 0, as live.
+    """
+    whole, first = joined(traded)
+    columns: dict[str, PerBar] = {name: getattr(whole, name) for name in OHLCV}
+    names = traded.maker.feature_names
+    if names:
+        table: FeatureTable = compute_features(whole, names)
+        columns.update((name, table.column(name)) for name in names)
+    signals = traded.maker.signals(columns)
+    is_settled = np.arange(first, len(whole)) >= settled_bars(traded.maker)
+    return Signals(
+        np.where(is_settled, signals.direction[first:], 0).astype(np.int8),
+        np.where(is_settled, signals.score[first:], 0.0),
+    )
+
+
+def expected_backtest(
+    traded: TradedSymbol,
+    *,
+    costs: CostOptions | None = None,
+    exits: ExitOptions | None = None,
+    sizing: SizingOptions | None = None,
+) -> BacktestResult:
+    """The backtest of the stretch: what a paper session does when no risk limit steps in.
+
+    Parameters
+    ----------
+    traded : TradedSymbol
+    costs, exits, sizing    None: their defaults; as in the session
+
+    Returns
+    -------
+    BacktestResult    bars counted from the first of the stretch
+    """
+    return simulate(
+        traded.bars,
+        expected_signals(traded),
+        costs=costs,
+        exits=exits_for(traded.maker, exits),
+        sizing=sizing,
+    )
+
+
+def expected_trades(
+    symbols: Sequence[TradedSymbol],
+    *,
+    costs: CostOptions | None = None,
+    exits: ExitOptions | None = None,
+    sizing: SizingOptions | None = None,
+) -> dict[str, PerTrade]:
+    """TRADE records by symbol of `expected_backtest`, ready to compare with a session's."""
+    return {
+        traded.bars.symbol: expected_backtest(
+            traded, costs=costs, exits=exits, sizing=sizing
+        ).trades
+        for traded in symbols
+    }
+
+
+def exits_for(maker: DecisionMaker, exits: ExitOptions | None) -> ExitOptions:
+    """The exits with `signal_exit` as asked for, else as the maker's strategy declares."""
+    exits = ExitOptions() if exits is None else exits
+    if exits.signal_exit is not None:
+        return exits
+    return exits.replace(signal_exit=maker.signal_exit)
+
+
+def settled_bars(maker: DecisionMaker) -> int:
+    """Bars before the maker's features have forgotten their start.
+
+    Raises ConfigError for a feature that never does: a restart would change its decisions.
+    """
+    longest = 0
+    for name in maker.feature_names:
+        settled = feature(name).settled_bars
+        if settled is None:
+            raise ConfigError(
+                f"feature must settle to be traded on, {name} never forgets its first bar; "
+                "use a windowed form of it"
+            )
+        longest = max(longest, settled)
+    return longest
+
+
+def joined(traded: TradedSymbol) -> tuple[Bars, int]:
+    """History and stretch as one, and the index of the stretch's first bar.
+
+    Raises DataError when they are not of one market or the history does not end before the stretch.
+    """
+    bars, history = traded.bars, traded.history
+    if len(bars) == 0:
+        raise DataError(f"{bars.symbol} stretch must hold at least one bar, was empty")
+    if history is None or len(history) == 0:
+        return bars, 0
+    if (history.symbol, history.timeframe) != (bars.symbol, bars.timeframe):
+        raise DataError(
+            f"history must be of {bars.symbol} {bars.timeframe}, "
+            f"was {history.symbol} {history.timeframe}"
+        )
+    if history.open_time[-1] >= bars.open_time[0]:
+        raise DataError(
+            f"{bars.symbol} history must end before the stretch begins at {bars.open_time[0]}, "
+            f"its last open_time was {history.open_time[-1]}"
+        )
+    columns = {
+        name: np.concatenate((getattr(history, name), getattr(bars, name)))
+        for name in ("open_time", *OHLCV)
+    }
+    simulated = history.is_simulated or bars.is_simulated
+    return Bars(bars.symbol, bars.timeframe, is_simulated=simulated, **columns), len(history)
