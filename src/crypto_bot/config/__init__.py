@@ -2,6 +2,7 @@
 
 from crypto_bot.config.documents import get_integration_config_template
 from crypto_bot.config.loading import load_settings
+from crypto_bot.config.secrets import secret_values
 from crypto_bot.config.settings import Settings
 
-__all__ = ["Settings", "get_integration_config_template", "load_settings"]
+__all__ = ["Settings", "get_integration_config_template", "load_settings", "secret_values"]

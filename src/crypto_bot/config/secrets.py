@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import SecretStr
 
 from crypto_bot.config.guide import KEY_PLACEHOLDERS
-from crypto_bot.config.settings import PASSWORD_IN_URL
+from crypto_bot.config.settings import PASSWORD_IN_URL, Settings
 from crypto_bot.core.errors import ConfigError
 
 SUPABASE_URL = "SUPABASE_URL"
@@ -55,3 +55,9 @@ def _section(values: Mapping[str, Any], name: str, source: str) -> Mapping[str, 
             f"{source}: {name} must hold keys and values, was a single {type(section).__name__}"
         )
     return section
+
+
+def secret_values(settings: Settings) -> list[str]:
+    """Every secret in plain text, for whoever must keep them out of a log."""
+    found = (settings.ml_integration.supabase.key, settings.webhook_url)
+    return [secret.get_secret_value() for secret in found if secret is not None]
