@@ -27,11 +27,15 @@ Reason: TypeAlias = Callable[[Settings, Machine], str | None]
 
 @dataclass(frozen=True)
 class Effect:
-    """What a key does, and when not. `never` is the reason of a key that acts nowhere yet."""
+    """What a key does, and when not. `never` is the reason of a key that acts nowhere yet.
+
+    A key that is switched off asks for nothing and is not named, unless `speaks_when_off`.
+    """
 
     acts: str = ""
     unless: Reason | None = None
     never: str = ""
+    speaks_when_off: bool = False
 
     def reason(self, settings: Settings, machine: Machine) -> str | None:
         """Why the key does nothing here; None when it acts."""
@@ -168,7 +172,9 @@ KEY_STATUS: dict[str, Effect] = {
     "monitoring.monitor_gpu_utilization": Effect("gpu_acceleration.log", unless=_no_gpu),
     "monitoring.alert_on_failures": Effect("a failed turn is logged as an alert"),
     "ml_integration.enabled": Effect(_LEARNING),
-    "ml_integration.auto_retrain": Effect("retraining when due", unless=_outer("auto_retrain")),
+    "ml_integration.auto_retrain": Effect(
+        "retraining when due", unless=_outer("auto_retrain"), speaks_when_off=True
+    ),
     "ml_integration.retrain_interval_hours": Effect(
         "retraining when due", unless=_outer("retrain_interval_hours")
     ),
@@ -271,6 +277,8 @@ def inactive_lines(
 
 def _asks(settings: Settings, path: str) -> bool:
     """False for what is switched off or empty: nothing is missed then."""
+    if KEY_STATUS[path].speaks_when_off:
+        return True
     value: Any = reduce(getattr, path.split("."), settings)
     return value is not None and value is not False and value != () and value != ""
 

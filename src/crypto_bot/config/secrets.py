@@ -23,7 +23,8 @@ def refuse_secrets(values: Mapping[str, Any], *, source: str) -> None:
     """
     supabase = _section(_section(values, "ml_integration", source), "supabase", source)
     key = supabase.get("key")
-    if not (key is None or isinstance(key, SecretStr) or key in KEY_PLACEHOLDERS):
+    is_placeholder = isinstance(key, str) and key in KEY_PLACEHOLDERS
+    if not (key is None or isinstance(key, SecretStr) or is_placeholder):
         raise ConfigError(
             f"{source}: ml_integration.supabase.key must come from the environment, was in the file; "
             "remove it and set SUPABASE_KEY (and replace the key: it has been written down)"

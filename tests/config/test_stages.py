@@ -1,0 +1,54 @@
+"""Sections that mirror a stage's options have the same fields, defaults and ranges."""
+
+from __future__ import annotations
+
+import pytest
+
+from crypto_bot.config import Settings
+from crypto_bot.engine.options import CostOptions, ExitOptions, SizingOptions
+from crypto_bot.labels.three_class import ThreeClassOptions
+from crypto_bot.market import SimulationOptions
+from crypto_bot.trading.risk import RiskLimits
+
+DEFAULTS = Settings()
+PAIRS = [
+    (DEFAULTS.costs, CostOptions, set()),
+    (DEFAULTS.exits, ExitOptions, set()),
+    (DEFAULTS.sizing, SizingOptions, set()),
+    (DEFAULTS.risk, RiskLimits, set()),
+    (DEFAULTS.ml_integration.features, ThreeClassOptions, set()),
+    # The run itself knows these: top_pairs_count, data.base_timeframe, lookback_days.
+    (DEFAULTS.simulation, SimulationOptions, {"symbols", "timeframe", "bars"}),
+]
+
+
+def facts(options: type) -> dict[str, object]:
+    """Default, bounds and choices of each field."""
+    schema = options.model_json_schema()
+    return {name: _rules(field, schema) for name, field in schema["properties"].items()}
+
+
+def _rules(field: dict[str, object], schema: dict[str, object]) -> dict[str, object]:
+    known = {name: value for name, value in field.items() if name not in ("title", "description")}
+    for name in ("anyOf", "allOf"):
+        known[name] = [_rules(part, schema) for part in known.get(name, [])]
+    if "$ref" in known:
+        target = schema["$defs"][str(known.pop("$ref")).rpartition("/")[2]]
+        known |= {name: target[name] for name in ("enum", "type")}
+    return known
+
+
+@pytest.mark.parametrize(("section", "options", "elsewhere"), PAIRS)
+def test_a_section_mirrors_the_options_of_its_stage(section, options, elsewhere):
+    wanted = {name: rule for name, rule in facts(options).items() if name not in elsewhere}
+    assert facts(type(section)) == wanted
+
+
+@pytest.mark.parametrize(("section", "options", "elsewhere"), PAIRS)
+def test_a_section_turns_into_the_options_of_its_stage(section, options, elsewhere):
+    assert section.of(options) == options()
+
+
+def test_what_only_a_run_knows_is_added():
+    options = DEFAULTS.simulation.of(SimulationOptions, symbols=3, bars=1000)
+    assert (options.symbols, options.bars, options.seed) == (3, 1000, 42)
