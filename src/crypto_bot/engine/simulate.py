@@ -136,9 +136,12 @@ def _replay(
         state, events = advance(state, t, open_[t], high[t], low[t], close[t], rules)
         if count + 3 > len(fills):
             fills = np.concatenate((fills, np.empty(len(fills), FILL)))
-        count = _record(fills, count, t, True, events.exit_open)
-        count = _record(fills, count, t, True, events.entry_open)
-        count = _record(fills, count, t, False, events.exit_inside)
+        if events.exit_open.quantity != 0.0:
+            count = _record(fills, count, t, True, events.exit_open)
+        if events.entry_open.quantity != 0.0:
+            count = _record(fills, count, t, True, events.entry_open)
+        if events.exit_inside.quantity != 0.0:
+            count = _record(fills, count, t, False, events.exit_inside)
         equity[t], position[t] = state.equity, state.quantity
         state = decide(state, direction[t], score[t], rules)
     return equity, position, fills[:count].copy(), state.refused_entries
@@ -148,8 +151,6 @@ def _replay(
 def _record(
     fills: npt.NDArray[Any], count: int, bar: int, is_at_open: bool, fill: FillEvent
 ) -> int:
-    if fill.quantity == 0.0:
-        return count
     row = fills[count]
     row.bar, row.is_at_open = bar, is_at_open
     row.quantity, row.price, row.fee, row.reason = fill.quantity, fill.price, fill.fee, fill.reason
