@@ -58,10 +58,12 @@ from crypto_bot.engine.options import (
     SizingOptions,
 )
 from crypto_bot.engine.simulate import BacktestResult, simulate
+from crypto_bot.engine.sweep import SWEEP_SCHEMA, SkippedTrial, SweepResult, exits_for, sweep
 
 __all__ = [
     "FILL",
     "METRICS",
+    "SWEEP_SCHEMA",
     "AccountState",
     "BacktestResult",
     "BarEvents",
@@ -74,11 +76,15 @@ __all__ = [
     "SignalExit",
     "SizingMethod",
     "SizingOptions",
+    "SkippedTrial",
+    "SweepResult",
     "advance",
     "decide",
+    "exits_for",
     "fill_rows",
     "matching_rules",
     "open_account",
     "round_trips",
     "simulate",
+    "sweep",
 ]

@@ -1,0 +1,352 @@
+"""`sweep`: symbols x strategies x parameters x exits, one row of metrics each."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import polars as pl
+
+from crypto_bot.core.arrays import PerBar
+from crypto_bot.core.bars import OHLCV, Bars
+from crypto_bot.core.errors import ConfigError, DataError, nearest
+from crypto_bot.core.progress import progress
+from crypto_bot.engine.matching import matching_rules
+from crypto_bot.engine.metrics import COUNTS, METRICS, metric_columns
+from crypto_bot.engine.options import CostOptions, ExitOptions, SignalExit, SizingOptions
+from crypto_bot.engine.simulate import check_direction
+from crypto_bot.engine.sweep_kernel import Market, direction_room, prepare_market, sweep_kernel
+
+if TYPE_CHECKING:
+    from crypto_bot.strategies import Strategy
+
+MOST_SETTINGS = 10_000_000
+_CHUNK_BYTES = 4_000_000
+_CHUNK_SETTINGS = 64
+_SMALLER_IS_BETTER = ("max_drawdown", "max_drawdown_bars", "fees_quote", "turnover", "exposure")
+_NAMES = {
+    "symbol": pl.String,
+    "timeframe": pl.String,
+    "strategy": pl.String,
+    "parameters": pl.String,
+}
+_EXITS = {
+    "stop_loss_frac": pl.Float64,
+    "take_profit_frac": pl.Float64,
+    "trailing_stop_frac": pl.Float64,
+    "max_holding_bars": pl.Int64,
+    "cooldown_bars": pl.Int64,
+    "signal_exit": pl.String,
+    "reentry": pl.String,
+}
+_METRICS = {name: pl.Int64 if name in COUNTS else pl.Float64 for name in METRICS}
+SWEEP_SCHEMA = pl.Schema({**_NAMES, **_EXITS, **_METRICS, "is_simulated": pl.Boolean})
+"""Columns of `SweepResult.table`; a metric is null where undefined, an exit where absent."""
+
+
+class SkippedTrial(NamedTuple):
+    """A setting that could not be tried on these bars."""
+
+    symbol: str
+    timeframe: str
+    strategy: str
+    parameters: str  # JSON
+    reason: str
+
+
+@dataclass(frozen=True, eq=False)
+class SweepResult:
+    """Every setting tried.
+
+    Attributes
+    ----------
+    table : polars DataFrame       one row a setting, columns `SWEEP_SCHEMA`; order: bars, then
+                                   strategies, parameters, exits, as given
+    skipped : tuple of SkippedTrial
+    """
+
+    table: pl.DataFrame
+    skipped: tuple[SkippedTrial, ...]
+
+    def best(self, metric: str = "sharpe", *, minimum_trades: int = 1) -> dict[str, Any]:
+        """The row with the best value of a metric among those with enough closed trades.
+
+        Best is the lowest for drawdowns, fees, turnover and exposure, else the highest; the first
+        of equals. Raises ConfigError for an unknown metric, DataError when no row qualifies.
+        """
+        if metric not in METRICS:
+            raise ConfigError(
+                f"metric must be a field of Metrics, was {metric!r}{nearest(metric, METRICS)}"
+            )
+        rows = self.table.filter(
+            (pl.col("trades") >= minimum_trades) & pl.col(metric).is_not_null()
+        )
+        if rows.is_empty():
+            raise DataError(
+                f"sweep must hold a row with {metric} and >= {minimum_trades} trades, "
+                f"had none of {len(self.table)}; lower minimum_trades or widen the grid"
+            )
+        column = rows[metric]
+        place = column.arg_min() if metric in _SMALLER_IS_BETTER else column.arg_max()
+        return rows.row(place or 0, named=True)
+
+
+def exits_for(strategy: Strategy, exits: ExitOptions) -> ExitOptions:
+    """The exits with `signal_exit` settled: as given, or as the strategy declares where None."""
+    if exits.signal_exit is not None:
+        return exits
+    return exits.replace(signal_exit=SignalExit(strategy.signal_exit))
+
+
+def sweep(
+    bars: Sequence[Bars],
+    strategies: Sequence[str | Strategy],
+    *,
+    grids: Mapping[str, Sequence[Mapping[str, Any]]] | None = None,
+    exits: Sequence[ExitOptions] | None = None,
+    costs: CostOptions | None = None,
+    sizing: SizingOptions | None = None,
+    start_ns: int | None = None,
+    workers: int | None = None,
+    on_trial: Callable[[dict[str, Any]], None] | None = None,
+) -> SweepResult:
+    """Backtest every combination of bars, strategy, parameters and exits.
+
+    Parameters
+    ----------
+    bars : sequence of Bars           symbols and timeframes
+    strategies : sequence of str or Strategy    a name takes its parameters from `grids`
+    grids : name -> parameter dicts   None or a missing name: the strategy's defaults
+    exits : sequence of ExitOptions   None: one without stops; signal_exit None: as the strategy says
+    costs, sizing                     None: their defaults
+    start_ns : int                    trade and measure only bars that open from here on, as if the
+                                      account were opened there; features use the bars before too
+    workers : int                     threads; None: one a core. The result does not depend on it
+    on_trial : callable               told every row, in the table's order
+
+    Returns
+    -------
+    SweepResult    metrics equal to those of `simulate` to 1e-9
+
+    Raises
+    ------
+    ConfigError    if there is no setting, more than 10 million, a grid of an unknown strategy, or
+                   a parameter out of range
+
+    Notes
+    -----
+    Every distinct feature is computed once per bars and kept while these bars are swept. A strategy
+    that needs more bars than there are, or columns that bars do not have, is listed in `skipped`.
+    """
+    plan = _plan(bars, strategies, grids or {}, exits, costs, sizing)
+    frames: list[pl.DataFrame] = [pl.DataFrame(schema=SWEEP_SCHEMA)]
+    skipped: list[SkippedTrial] = []
+    threads = max(1, (os.cpu_count() or 1) if workers is None else workers)
+    with (
+        ThreadPoolExecutor(threads) as pool,
+        progress("sweep", len(bars) * len(plan.settings)) as shown,
+    ):
+        chunks = _chunks(bars, plan, start_ns, pool, threads)
+        for chunk, (frame, refused) in _in_order(pool, chunks, ahead=2 * threads):
+            frames.append(frame)
+            skipped.extend(refused)
+            shown.advance(len(chunk.settings))
+            if on_trial is not None:
+                for row in frame.iter_rows(named=True):
+                    on_trial(row)
+    return SweepResult(pl.concat(frames), tuple(skipped))
+
+
+@dataclass(frozen=True)
+class _Plan:
+    settings: list[Strategy]
+    exits: tuple[ExitOptions, ...]
+    costs: CostOptions
+    sizing: SizingOptions
+
+
+@dataclass(frozen=True)
+class _Chunk:
+    """Settings of one signal_exit on one bars: the work of one thread at a time."""
+
+    plan: _Plan
+    bars: Bars
+    first: int
+    settings: list[Strategy]
+    columns: Mapping[str, PerBar] = field(repr=False)
+    market: Market | None = field(repr=False)
+
+
+def _plan(
+    bars: Sequence[Bars],
+    strategies: Sequence[str | Strategy],
+    grids: Mapping[str, Sequence[Mapping[str, Any]]],
+    exits: Sequence[ExitOptions] | None,
+    costs: CostOptions | None,
+    sizing: SizingOptions | None,
+) -> _Plan:
+    names = {item for item in strategies if isinstance(item, str)}
+    for name, grid in grids.items():
+        if name not in names:
+            raise ConfigError(
+                f"grids[{name!r}] must belong to a strategy swept by name{nearest(name, names)}"
+            )
+        if len(grid) == 0:
+            raise ConfigError(f"grids[{name!r}] must hold at least one setting, was 0")
+    chosen = (ExitOptions(),) if exits is None else tuple(exits)
+    settings = sum(len(grids.get(s, ((),))) if isinstance(s, str) else 1 for s in strategies)
+    size = len(bars) * settings * len(chosen)
+    if not 0 < size <= MOST_SETTINGS:
+        raise ConfigError(
+            f"sweep must have 1..{MOST_SETTINGS} settings, was {size} "
+            f"({len(bars)} bars x {settings} strategies and parameters x {len(chosen)} exits)"
+        )
+    plan = _Plan(
+        list(_bound(strategies, grids)), chosen, costs or CostOptions(), sizing or SizingOptions()
+    )
+    for options in chosen:
+        matching_rules(plan.costs, options, plan.sizing)
+    return plan
+
+
+def _bound(
+    strategies: Sequence[str | Strategy], grids: Mapping[str, Sequence[Mapping[str, Any]]]
+) -> Iterator[Strategy]:
+    from crypto_bot.strategies import get_strategy
+
+    for item in strategies:
+        if isinstance(item, str):
+            yield from (get_strategy(item, **values) for values in grids.get(item, ({},)))
+        else:
+            yield item
+
+
+def _chunks(
+    bars: Sequence[Bars],
+    plan: _Plan,
+    start_ns: int | None,
+    pool: ThreadPoolExecutor,
+    threads: int,
+) -> Iterator[_Chunk]:
+    for item in bars:
+        first = 0 if start_ns is None else int(np.searchsorted(item.open_time, start_ns))
+        traded = item[first:]
+        market = prepare_market(traded) if len(traded) else None
+        columns = _columns(item, plan.settings, pool, threads) if len(traded) else {}
+        room = max(1, min(_CHUNK_SETTINGS, _CHUNK_BYTES // max(len(traded), 1)))
+        for _, alike in groupby(plan.settings, key=lambda setting: setting.signal_exit):
+            group = list(alike)
+            for start in range(0, len(group), room):
+                yield _Chunk(plan, item, first, group[start : start + room], columns, market)
+
+
+def _columns(
+    bars: Bars, settings: Iterable[Strategy], pool: ThreadPoolExecutor, threads: int
+) -> dict[str, PerBar]:
+    columns: dict[str, PerBar] = {name: getattr(bars, name) for name in OHLCV}
+    wanted = dict.fromkeys(name for setting in settings for name in setting.features())
+    names = [name for name in wanted if name not in columns]
+    if names:
+        from crypto_bot.features import compute_features
+
+        parts = [names[start::threads] for start in range(min(threads, len(names)))]
+        for table in pool.map(lambda part: compute_features(bars, part), parts):
+            columns.update((name, table.column(name)) for name in table.names)
+    return columns
+
+
+def _in_order(
+    pool: ThreadPoolExecutor, chunks: Iterable[_Chunk], *, ahead: int
+) -> Iterator[tuple[_Chunk, tuple[pl.DataFrame, list[SkippedTrial]]]]:
+    """Results in the order of the chunks, with no more than `ahead` of them under way."""
+    pending: deque[tuple[_Chunk, Future[tuple[pl.DataFrame, list[SkippedTrial]]]]] = deque()
+    for chunk in chunks:
+        pending.append((chunk, pool.submit(_run, chunk)))
+        if len(pending) > ahead:
+            done, future = pending.popleft()
+            yield done, future.result()
+    for done, future in pending:
+        yield done, future.result()
+
+
+def _run(chunk: _Chunk) -> tuple[pl.DataFrame, list[SkippedTrial]]:
+    bars, plan = chunk.bars, chunk.plan
+    length = len(bars) - chunk.first
+    directions = direction_room(len(chunk.settings), length)
+    tried: list[Strategy] = []
+    skipped: list[SkippedTrial] = []
+    for setting in chunk.settings:
+        try:
+            _check_history(setting, bars, length)
+            direction = setting.signals(chunk.columns).direction
+            check_direction(bars, direction)
+        except DataError as error:
+            place = (bars.symbol, bars.timeframe, setting.name, _json(setting))
+            skipped.append(SkippedTrial(*place, str(error)))
+            continue
+        directions[len(tried), :length] = direction[chunk.first :]
+        tried.append(setting)
+    if chunk.market is None or not tried:
+        return pl.DataFrame(schema=SWEEP_SCHEMA), skipped
+    exits = [exits_for(tried[0], options) for options in plan.exits]
+    cash = plan.sizing.initial_cash
+    tallies = [
+        sweep_kernel(
+            chunk.market,
+            directions[: len(tried)],
+            cash,
+            matching_rules(plan.costs, options, plan.sizing),
+        )
+        for options in exits
+    ]
+    by_setting = np.stack(tallies, axis=1).reshape(len(tried) * len(exits), -1)
+    metrics = metric_columns(by_setting, bars[chunk.first :], cash)
+    return _frame(bars, tried, exits, metrics), skipped
+
+
+def _check_history(setting: Strategy, bars: Bars, length: int) -> None:
+    if length == 0:
+        raise DataError(f"{bars.symbol} {bars.timeframe} must have a bar to trade, had 0")
+    needed = setting.lookback_bars()
+    names = [name for name in setting.features() if name not in OHLCV]
+    if names:
+        from crypto_bot.features import feature
+
+        needed += max(feature(name).warmup_bars for name in names)
+    if needed > len(bars):
+        raise DataError(
+            f"{bars.symbol} {bars.timeframe} must have at least {needed} bars for {setting.name}, "
+            f"had {len(bars)}"
+        )
+
+
+def _json(setting: Strategy) -> str:
+    return json.dumps(setting.parameters.model_dump(mode="json"), sort_keys=True)
+
+
+def _frame(
+    bars: Bars,
+    tried: Sequence[Strategy],
+    exits: Sequence[ExitOptions],
+    metrics: Mapping[str, PerBar],
+) -> pl.DataFrame:
+    rows = len(tried) * len(exits)
+    columns: dict[str, Any] = {
+        "symbol": [bars.symbol] * rows,
+        "timeframe": [bars.timeframe] * rows,
+        "strategy": [setting.name for setting in tried for _ in exits],
+        "parameters": [text for setting in tried for text in [_json(setting)] * len(exits)],
+    }
+    for name in _EXITS:
+        columns[name] = [getattr(options, name) for options in exits] * len(tried)
+    columns.update(metrics)
+    columns["is_simulated"] = [bars.is_simulated] * rows
+    floats = pl.DataFrame(columns, schema_overrides=dict.fromkeys(METRICS, pl.Float64))
+    return floats.fill_nan(None).cast(SWEEP_SCHEMA).select(SWEEP_SCHEMA.names())
