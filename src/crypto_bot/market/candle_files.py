@@ -27,7 +27,7 @@ SUFFIXES = (*TEXT_SUFFIXES, ".parquet", ".feather")
 
 _TIME_COLUMNS = (
     "open_time", "opentime", "unix", "unix_timestamp", "timestamp", "ts", "time", "datetime", "date",
-    "gmt_time", "local_time", "index", "__index_level_0__", "begins_at", "start",
+    "gmt_time", "index", "__index_level_0__", "begins_at", "start",
 )  # fmt: skip
 _VALUE_COLUMNS = {
     "open": ("open", "o", "open_price"),
@@ -45,7 +45,7 @@ _HEADERLESS = {
 _MISSING = ["", "NULL", "null", "None", "none", "NaN", "nan", "NA", "N/A"]
 _UNIT_NS = {"s": 1_000_000_000, "ms": 1_000_000, "us": 1_000, "ns": 1}
 _DATE_FORMATS = (
-    "%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M", "%Y-%m-%d %I-%p",
+    "%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M", "%Y-%m-%d %I:%M %p",
     "%m/%d/%Y %H:%M:%S", "%m/%d/%Y %H:%M", "%d.%m.%Y %H:%M:%S%.f",
 )  # fmt: skip
 _DAY_FORMATS = ("%Y-%m-%d", "%m/%d/%Y", "%Y/%m/%d", "%Y%m%d")
@@ -82,9 +82,12 @@ def read_candle_file(path: Path, *, symbol: str | None = None, named: str = "") 
     table, first_row = _open_table(path)
     columns = {_plain(name): name for name in reversed(table.columns)}
     found = _find_columns(path, columns)
+    row = np.arange(first_row, first_row + len(table), dtype=np.int64)
+    blank = table.select(pl.all_horizontal(pl.all().is_null())).to_series()
+    if blank.any():
+        table, row = table.filter(~blank), row[~blank.to_numpy()]
     if table.is_empty():
         raise DataError(f"{path} must hold candles, was empty")
-    row = np.arange(first_row, first_row + len(table), dtype=np.int64)
     times, epoch_units = _times(path, table[found["time"]], row)
     values = {name: _numbers(path, table[found[name]], row) for name in PRICES}
     whole = RawCandles(path, named, times, values, row, epoch_units, _unit_repairs(epoch_units))
@@ -323,6 +326,7 @@ def _parsings(text: pl.Series) -> Iterator[pl.Series]:
         plain = zoned.str.replace(r"[Zz]$| UTC$", "+00:00").str.replace(" ", "T")
         for pattern in ("%Y-%m-%dT%H:%M:%S%.f%:z", "%Y-%m-%dT%H:%M%:z"):
             yield plain.str.to_datetime(pattern, strict=False, time_unit="ns").dt.epoch("ns")
+    text = text.str.replace(r"(\d\d)-([AP]M)$", "$1:00 $2")
     for pattern in _DATE_FORMATS:
         yield text.str.to_datetime(pattern, strict=False, time_unit="ns").dt.epoch("ns")
     for pattern in _DAY_FORMATS:

@@ -302,9 +302,8 @@ class _Importer:
         """What became of one file; a fault in it is an outcome, a fault of the disk is raised."""
         named = file_name_parts(file)
         said = self._timeframe or named.timeframe
-        if self._wanted is not None and said and timeframe_ns(said) not in self._wanted:
-            reason = f"{file} holds {said} candles, which were not asked for"
-            return [ImportOutcome(file, named.symbol, said, ImportStatus.SKIPPED, None, 0, reason)]
+        if said and not self._is_wanted(said):
+            return [self._skipped(file, named.symbol, said)]
         try:
             return self._import(file)
         except DataError as error:
@@ -318,12 +317,20 @@ class _Importer:
             return known
         outcomes = [
             self._append(file, raw, timeframe)
+            if self._is_wanted(timeframe)
+            else self._skipped(file, raw.symbol, timeframe)
             for raw, timeframe in _read(file, self._symbol, self._timeframe)
-            if self._wanted is None or timeframe_ns(timeframe) in self._wanted
         ]
-        if all(outcome.error is None for outcome in outcomes) and outcomes:
+        if all(outcome.error is None for outcome in outcomes):
             self._remember(key, outcomes)
         return outcomes
+
+    def _is_wanted(self, timeframe: str) -> bool:
+        return self._wanted is None or timeframe_ns(timeframe) in self._wanted
+
+    def _skipped(self, file: Path, symbol: str, timeframe: str) -> ImportOutcome:
+        reason = f"{file} holds {timeframe} candles, which were not asked for"
+        return ImportOutcome(file, symbol, timeframe, ImportStatus.SKIPPED, None, 0, reason)
 
     def _append(self, file: Path, raw: RawCandles, timeframe: str) -> ImportOutcome:
         try:
@@ -350,7 +357,7 @@ class _Importer:
 
     def _known(self, key: str, file: Path) -> list[ImportOutcome]:
         reports = [QualityReport.from_mapping(found) for found in self._manifest.get(key, ())]
-        if not all(self._is_stored(report) for report in reports):
+        if not all(self._is_stored(r) and self._is_wanted(r.timeframe) for r in reports):
             return []
         stored = ImportStatus.ALREADY_STORED
         return [

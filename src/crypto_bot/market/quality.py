@@ -19,7 +19,7 @@ LISTED = 10
 """Faults of a kind that a report lists one by one; all of them are counted."""
 _SPIKE_RANGES = 15.0
 _SPIKE_FLOOR = 0.05
-_SPIKE_WINDOW = 49
+_SPIKE_REACH = 24
 
 
 class DuplicatePolicy(StrEnum):
@@ -261,7 +261,7 @@ def _conflict(
     return RefusedCandles(
         f"{raw.path} rows {raw.row[i]} and {raw.row[i + 1]} "
         f"({iso_time(int(raw.open_time[i]))}): a candle must have one value, was {name} "
-        f"{column[i]:g} and {column[i + 1]:g} ({conflicts} such pairs); "
+        f"{float(column[i])!r} and {float(column[i + 1])!r} ({conflicts} such pairs); "
         "remove the wrong rows, or import with duplicates='keep_last'",
         report.replace(conflicting_duplicates=conflicts, identical_duplicates=repeats - conflicts),
     )
@@ -311,8 +311,9 @@ def _spikes(candles: RawCandles) -> dict[str, Any]:
     up = np.log(high / np.maximum(before, after))
     down = np.log(np.minimum(before, after) / low)
     size = np.maximum(up, down)
-    usual = _rolling_median(np.log(high / low))
-    found = np.flatnonzero(size > np.maximum(_SPIKE_FLOOR, _SPIKE_RANGES * usual))
+    ranges = np.log(high / low)
+    large = np.flatnonzero(size > _SPIKE_FLOOR).tolist()
+    found = [i for i in large if size[i] > _SPIKE_RANGES * _median_around(ranges, i)]
     listed = [
         Spike(
             open_time=iso_time(int(candles.open_time[i])),
@@ -325,12 +326,8 @@ def _spikes(candles: RawCandles) -> dict[str, Any]:
     return {"spikes": len(found), "first_spikes": tuple(listed)}
 
 
-def _rolling_median(values: PerBar) -> PerBar:
-    import polars as pl
-
-    rolled = pl.Series(values).rolling_median(_SPIKE_WINDOW, min_samples=1, center=True)
-    median: PerBar = rolled.to_numpy()
-    return median
+def _median_around(values: PerBar, i: int) -> float:
+    return float(np.median(values[max(0, i - _SPIKE_REACH) : i + _SPIKE_REACH + 1]))
 
 
 def _zero_volume(volume: PerBar) -> dict[str, int]:
@@ -345,7 +342,8 @@ def _zero_volume(volume: PerBar) -> dict[str, int]:
 
 def commonest_timeframe(raw: RawCandles) -> str | None:
     """The step most candles keep to the next one, as a timeframe; None for fewer than two times."""
-    steps = np.diff(np.unique(raw.open_time))
+    steps = np.diff(np.sort(raw.open_time))
+    steps = steps[steps > 0]
     if not steps.size:
         return None
     values, counts = np.unique(steps, return_counts=True)

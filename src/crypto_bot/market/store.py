@@ -14,10 +14,11 @@ from __future__ import annotations
 
 import io
 import json
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -31,6 +32,7 @@ from crypto_bot.market.locking import folder_lock
 
 _COLUMNS = ("open_time", *OHLCV)
 _TIME = pl.Datetime("ns", "UTC")
+_SCHEMA = pl.Schema({"open_time": _TIME, **dict.fromkeys(OHLCV, pl.Float64())})
 _MARK = "store.json"
 _FORMAT = "1"
 
@@ -240,6 +242,7 @@ def _write_partition(path: Path, frame: pl.DataFrame, bars: Bars) -> None:
         "first_open_ns": str(times[0]),
         "last_open_ns": str(times[-1]),
         "is_simulated": str(int(bars.is_simulated)),
+        "crc32": _checksum(frame),
     }
     buffer = io.BytesIO()
     frame.write_parquet(buffer, compression="zstd", metadata=metadata)
@@ -249,12 +252,25 @@ def _write_partition(path: Path, frame: pl.DataFrame, bars: Bars) -> None:
 def _read_partition(path: Path) -> pl.DataFrame:
     try:
         # The bytes are read by us: a memory map would break when another writer replaces the file.
-        frame = pl.read_parquet(io.BytesIO(path.read_bytes()))
-        return frame.select(_COLUMNS).cast({"open_time": _TIME, **dict.fromkeys(OHLCV, pl.Float64)})
+        content = path.read_bytes()
+        frame = pl.read_parquet(io.BytesIO(content)).select(_COLUMNS).cast(_SCHEMA)
+        written = pl.read_parquet_metadata(io.BytesIO(content)).get("crc32")
     except OSError as error:
         raise DataError(f"{path} must be readable, was not: {error.strerror or error}") from error
     except pl.exceptions.PolarsError as error:
-        raise _corrupt(path, error) from error
+        raise _corrupt(path, str(error).split("\n", 1)[0]) from error
+    if written != _checksum(frame):
+        raise _corrupt(path, "checksum differs")
+    return frame
+
+
+def _checksum(frame: pl.DataFrame) -> str:
+    """Parquet itself would hand out flipped bits as prices."""
+    crc = 0
+    for column in frame.get_columns():
+        values: Any = column.to_physical().rechunk().to_numpy()
+        crc = zlib.crc32(values, crc)
+    return f"{crc:08x}"
 
 
 def _partitions(folder: Path) -> list[_Partition]:
@@ -274,11 +290,10 @@ def _describe(path: Path) -> CatalogEntry:
             is_simulated=mark["is_simulated"] == "1",
         )
     except (pl.exceptions.PolarsError, KeyError, ValueError, OSError) as error:
-        raise _corrupt(path, error) from error
+        raise _corrupt(path, str(error).split("\n", 1)[0]) from error
 
 
-def _corrupt(path: Path, error: Exception) -> DataError:
-    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+def _corrupt(path: Path, reason: str) -> DataError:
     return DataError(
         f"{path} must be a partition written by this store, was corrupt ({reason}); "
         "delete it and import or download its span again"
@@ -318,7 +333,7 @@ def _frame(bars: Bars) -> pl.DataFrame:
 
 
 def _empty_frame() -> pl.DataFrame:
-    return pl.DataFrame(schema={"open_time": _TIME, **dict.fromkeys(OHLCV, pl.Float64)})
+    return pl.DataFrame(schema=_SCHEMA)
 
 
 def _bars(
