@@ -11,10 +11,16 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, insert, inspect, select
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError
+from sqlalchemy.exc import (
+    ArgumentError,
+    DBAPIError,
+    IntegrityError,
+    NoSuchModuleError,
+    StatementError,
+)
 from sqlalchemy.pool import StaticPool
 
-from crypto_bot.core.errors import ConfigError, MissingExtra, StorageError
+from crypto_bot.core.errors import ConfigError, CryptoBotError, MissingExtra, StorageError
 from crypto_bot.journal import tables
 from crypto_bot.journal.records import to_json
 
@@ -38,7 +44,7 @@ def database_url(location: str | Path) -> URL:
         return URL.create("sqlite", database=text)
     try:
         url = make_url(text)
-    except ArgumentError:
+    except (ArgumentError, ValueError):  # ValueError: a port that is no number
         raise ConfigError(
             "journal url must look like sqlite:///file or postgresql://host/name, was neither"
         ) from None
@@ -79,6 +85,11 @@ def storage_errors(url: URL) -> Iterator[None]:
         raise
     except DBAPIError as error:
         raise StorageError(_explain(str(error.orig), url)) from error
+    except StatementError as error:
+        # A value refused by to_json on its way into a statement: our own error, wrapped.
+        if isinstance(error.orig, CryptoBotError):
+            raise error.orig from None
+        raise
 
 
 def shown(url: URL) -> str:

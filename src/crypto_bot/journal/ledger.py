@@ -50,15 +50,11 @@ class Ledger:
         if not rows:
             return 0
         with self._writing() as connection:
-            added = connection.execute(self._insert_new(table, key), rows).rowcount
+            added = insert_new(connection, table, rows, key)
             if added < len(rows):
                 for row in rows:
                     _require_same(connection, table, row, key)
-        return int(added)
-
-    def _insert_new(self, table: Table, key: Sequence[str]) -> Any:
-        dialect = postgresql if self._engine.dialect.name == "postgresql" else sqlite
-        return dialect.insert(table).on_conflict_do_nothing(index_elements=list(key))
+        return added
 
     def _refused(self, error: IntegrityError) -> DataError | StorageError:
         fault = str(error.orig)
@@ -68,6 +64,18 @@ class Ledger:
                 "call start_run first, and record_orders before record_fills"
             )
         return StorageError(f"{shown(self._url)} must accept this record, was refused: {fault}")
+
+
+def insert_new(
+    connection: Connection, table: Table, rows: Sequence[Row], key: Sequence[str]
+) -> int:
+    """Add the rows whose key is not there yet; gives how many that were."""
+    if connection.dialect.name == "postgresql":
+        statement = postgresql.insert(table).on_conflict_do_nothing(index_elements=list(key))
+        # Its driver does not count rows of a batch; it can give them back.
+        return len(connection.execute(statement.returning(table.c[key[0]]), rows).all())
+    once = sqlite.insert(table).on_conflict_do_nothing(index_elements=list(key))
+    return int(connection.execute(once, rows).rowcount)
 
 
 def matching(table: Table, where: Mapping[str, Any]) -> Select[Any]:

@@ -10,7 +10,7 @@ from sqlalchemy import func, select
 
 from crypto_bot.core.errors import ConfigError, nearest
 from crypto_bot.journal import tables
-from crypto_bot.journal.ledger import Ledger, Row, matching
+from crypto_bot.journal.ledger import Ledger, Row, insert_new, matching
 from crypto_bot.journal.records import Feedback, ModelEvent, Trial, TrialFilter, TrialKind, to_json
 
 _FILTERS = TrialFilter.__annotations__
@@ -30,8 +30,7 @@ class TrialLedger(Ledger):
         if not rows:
             return 0
         with self._writing() as connection:
-            statement = self._insert_new(tables.trials, ("run_id", "identity"))
-            return int(connection.execute(statement, rows).rowcount)
+            return insert_new(connection, tables.trials, rows, ("run_id", "identity"))
 
     def trials(self, **where: Unpack[TrialFilter]) -> list[Trial]:
         """The trials that match, oldest first."""
