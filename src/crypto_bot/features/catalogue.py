@@ -158,6 +158,7 @@ FAMILIES = (
         "exponential mean of closes, weight 2/({0}+1), seeded by the mean of the first {0}",
         (10,),
         lambda w: n.smooth("close", w),
+        2,
     ),
     Family(
         "sma_ratio_{}_{}",
@@ -170,6 +171,7 @@ FAMILIES = (
         "ema_{0} / ema_{1}",
         (10, 30),
         lambda f, s: n.ratio(n.smooth("close", f), n.smooth("close", s)),
+        2,
     ),
     Family(
         "close_to_sma_{}",
@@ -182,12 +184,14 @@ FAMILIES = (
         "close / ema_{0} - 1",
         (10,),
         lambda w: n.change("close", n.smooth("close", w)),
+        2,
     ),
     Family(
         "rsi_{}",
         "Wilder's relative strength index of {0} closes, 0..100",
         (14,),
         lambda w: n.rsi("close", w),
+        2,
     ),
     Family(
         "rsi_z_{}",
@@ -256,18 +260,21 @@ FAMILIES = (
         "exponential mean of {0} closes less that of {1}, both begun at bar {1}",
         (12, 26),
         _macd_line,
+        2,
     ),
     Family(
         "macd_signal_{}_{}_{}",
         "exponential mean of {2} macd_line_{0}_{1}",
         (12, 26, 9),
         _macd_signal,
+        2,
     ),
     Family(
         "macd_hist_{}_{}_{}",
         "macd_line_{0}_{1} - macd_signal_{0}_{1}_{2}",
         (12, 26, 9),
         lambda f, s, g: n.minus(_macd_line(f, s), _macd_signal(f, s, g)),
+        2,
     ),
     Family(
         "donchian_high_{}",
@@ -281,13 +288,14 @@ FAMILIES = (
         (20,),
         lambda w: n.lag(n.lowest("low", w), 1),
     ),
-    Family("keltner_upper_{}", "ema_{0} + 1.5 atr_{0}", (20,), lambda w: _keltner(w, 1.5)),
-    Family("keltner_lower_{}", "ema_{0} - 1.5 atr_{0}", (20,), lambda w: _keltner(w, -1.5)),
+    Family("keltner_upper_{}", "ema_{0} + 1.5 atr_{0}", (20,), lambda w: _keltner(w, 1.5), 2),
+    Family("keltner_lower_{}", "ema_{0} - 1.5 atr_{0}", (20,), lambda w: _keltner(w, -1.5), 2),
     Family(
         "keltner_width_{}",
         "(keltner_upper_{0} - keltner_lower_{0}) / close",
         (20,),
         lambda w: n.spread(_keltner(w, 1.5), _keltner(w, -1.5), "close"),
+        2,
     ),
     Family(
         "vwap_{}",
@@ -307,6 +315,7 @@ FAMILIES = (
         "volume / volume_sma_{0}",
         (10,),
         lambda w: n.ratio("volume", n.mean("volume", w)),
+        2,
     ),
     Family(
         "volume_z_{}",
@@ -336,6 +345,7 @@ FAMILIES = (
         "volume of rising closes less that of falling ones over {0} bars, as a share of all volume",
         (20,),
         _volume_balance,
+        2,
     ),
     Family("obv", "on-balance volume since the first bar", (), lambda: n.BALANCE),
 )

@@ -17,9 +17,9 @@ from crypto_bot.features.windows import window_memory
 RAW = OHLCV
 OWN = 100
 """Kind of a node whose step a user registered."""
-FORGOTTEN = 1e-12
-"""What is left of a smoothing's seed when it counts as forgotten; three digits below the promised
-1e-9, because a seed may be far from the present value."""
+FORGOTTEN = 1e-13
+"""What is left of a smoothing's seed when it counts as forgotten; four digits below the promised
+1e-9, because a seed may be thousands of times the present value."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def fading_bars(weight: float, *, stages: int = 1) -> int:
     Two stages, one smoothing another of equal weight, leave (1 + weight * n) * (1 - weight)**n.
 
     >>> fading_bars(1 / 14), fading_bars(1 / 14, stages=2), fading_bars(1.0)
-    (373, 420, 0)
+    (404, 452, 0)
     """
     if weight >= 1.0:
         return 0
@@ -112,7 +112,7 @@ def start_memory(node: Node) -> PerBar:
         return window_memory((0.0,), window)
     scalars = {
         driver.SMOOTH: (-float(node.delay), 0.0),
-        driver.RSI: (0.0, nan, 0.0, 0.0),
+        driver.RSI: (0.0, nan, 0.0, 0.0, nan),
         driver.TRUE_RANGE: (nan,),
         driver.SIGNED_VOLUME: (nan,),
         driver.BALANCE: (nan, 0.0),

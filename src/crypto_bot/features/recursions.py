@@ -18,12 +18,13 @@ class SmoothState(NamedTuple):
 
 
 class RsiState(NamedTuple):
-    """Changes seen, the previous price, and the average gain and loss."""
+    """Changes seen, the previous price, the average gain and loss, and the index so far."""
 
     seen: int
     previous: float
     gain: float
     loss: float
+    value: float
 
 
 class PreviousState(NamedTuple):
@@ -86,33 +87,33 @@ def rsi_step(state: RsiState, x: float, window: int, weight: float) -> tuple[Rsi
     """Wilder's relative strength index, 0..100; NaN where the price has never moved."""
     change = x - state.previous
     if np.isnan(change):
-        return RsiState(state.seen, x, state.gain, state.loss), np.nan
+        return RsiState(state.seen, x, state.gain, state.loss, np.nan), np.nan
     up, down = max(change, 0.0), max(-change, 0.0)
     if state.seen >= window:
+        seen = state.seen
         gain = state.gain + weight * (up - state.gain)
         loss = state.loss + weight * (down - state.loss)
-        seen = state.seen
     else:
         seen = state.seen + 1
         gain = state.gain + (up - state.gain) / seen
         loss = state.loss + (down - state.loss) / seen
     moved = gain + loss
     value = 100.0 * (gain / moved) if seen == window and moved > 0.0 else np.nan
-    return RsiState(seen, x, gain, loss), value
+    # No change leaves the index as it is; rounding would make a flat price's index tremble, and
+    # anything that divides by its deviation would see noise.
+    if change == 0.0 and state.seen == window:
+        value = state.value
+    return RsiState(seen, x, gain, loss, value), value
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def rsi_history(memory: PerBar, x: PerBar, window: int, weight: float, out: PerBar) -> None:
     """Every bar's `rsi_step`; the state is read from and left in `memory`."""
-    state = RsiState(int(memory[0]), memory[1], memory[2], memory[3])
+    state = RsiState(int(memory[0]), memory[1], memory[2], memory[3], memory[4])
     for i in range(out.size):
         state, out[i] = rsi_step(state, x[i], window, weight)
-    memory[0], memory[1], memory[2], memory[3] = (
-        state.seen,
-        state.previous,
-        state.gain,
-        state.loss,
-    )
+    memory[0], memory[1], memory[2] = state.seen, state.previous, state.gain
+    memory[3], memory[4] = state.loss, state.value
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import zipfile
 from collections.abc import Sequence
 from typing import Any, Self
 
@@ -140,7 +141,7 @@ def _read(content: bytes) -> tuple[dict[str, Any], PerBar]:
         with np.load(io.BytesIO(content), allow_pickle=False) as saved:
             header, memory = json.loads(str(saved["header"])), saved["memory"]
         version = header["format"]
-    except (ValueError, KeyError, OSError, TypeError, EOFError) as error:
+    except (ValueError, KeyError, OSError, TypeError, EOFError, zipfile.BadZipFile) as error:
         raise DataError(f"stream state must be what to_bytes wrote, was not: {error}") from error
     if version != _FORMAT:
         raise DataError(f"stream state must be of format {_FORMAT}, was {version!r}; rebuild it")

@@ -1,0 +1,86 @@
+"""Bars for the feature tests: ordinary random walks, and everything a feature may stumble over."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import strategies as st
+
+from crypto_bot.core import Bars
+from crypto_bot.features import known_names
+from crypto_bot.features.catalogue import FAMILIES
+
+MINUTE_NS = 60_000_000_000
+
+
+def random_bars(
+    length: int, *, seed: int = 0, volatility: float = 0.002, price: float = 100.0
+) -> Bars:
+    """A random walk: no two prices alike, volume in every bar."""
+    rng = np.random.default_rng(seed)
+    close = price * np.exp(np.cumsum(rng.normal(0.0, volatility, length)))
+    opened = np.concatenate([[price], close[:-1]])[:length]
+    high = np.maximum(opened, close) * (1 + rng.random(length) * volatility)
+    low = np.minimum(opened, close) * (1 - rng.random(length) * volatility)
+    times = np.arange(length) * MINUTE_NS
+    return Bars("BTC/USDT", "1m", times, opened, high, low, close, 1 + 99 * rng.random(length))
+
+
+def rough_bars(length: int, seed: int) -> Bars:
+    """Stretches of random walk, flat prices, no volume, jumps and outages, in random order."""
+    rng = np.random.default_rng(seed)
+    steps = rng.normal(0.0, 10.0 ** rng.uniform(-5, -1), length)
+    volume = 10.0 ** rng.uniform(-8, 8) * rng.random(length)
+    gaps = np.ones(length, np.int64)
+    is_flat = np.zeros(length, bool)
+    at = 0
+    while at < length:
+        stretch = slice(at, at + int(rng.integers(1, 60)))
+        match int(rng.integers(0, 5)):
+            case 0:
+                steps[stretch], is_flat[stretch] = 0.0, True
+            case 1:
+                volume[stretch] = 0.0
+            case 2:
+                steps[at] = rng.choice([-1.0, 1.0])
+            case 3:
+                gaps[at] = int(rng.integers(2, 5000))
+        at = stretch.stop
+    close = 10.0 ** rng.uniform(-6, 5) * np.exp(np.cumsum(steps))
+    opened = np.where(is_flat, close, np.concatenate([close[:1], close[:-1]]))
+    reach = np.where(is_flat, 0.0, np.abs(steps) * rng.random(length))
+    high, low = np.maximum(opened, close) * (1 + reach), np.minimum(opened, close) / (1 + reach)
+    return Bars("BTC/USDT", "1m", np.cumsum(gaps) * MINUTE_NS, opened, high, low, close, volume)
+
+
+def flat_bars(length: int, *, price: float = 0.1, volume: float = 0.0) -> Bars:
+    prices = np.full(length, price)
+    return Bars(
+        "BTC/USDT",
+        "1m",
+        np.arange(length) * MINUTE_NS,
+        prices,
+        prices,
+        prices,
+        prices,
+        np.full(length, volume),
+    )
+
+
+def any_bars(*, longest: int = 200) -> st.SearchStrategy[Bars]:
+    """One bar to `longest`, of every kind above."""
+    lengths, seeds = st.integers(1, longest), st.integers(0, 2**32 - 1)
+    return st.one_of(
+        st.builds(rough_bars, lengths, seeds),
+        st.builds(flat_bars, lengths, volume=st.sampled_from([0.0, 1.0])),
+        st.builds(lambda length, seed: random_bars(length, seed=seed), lengths, seeds),
+    )
+
+
+def every_name() -> tuple[str, ...]:
+    """Each known feature, and each family with narrow windows besides its usual ones."""
+    narrow = (
+        family.template.format(*(family.narrowest + step * k for k in range(len(family.windows))))
+        for family in FAMILIES
+        for step in (1, 4)
+    )
+    return tuple(dict.fromkeys((*known_names(), *narrow)))

@@ -1,0 +1,138 @@
+"""What every feature owes; each known one, registered ones included, is enrolled by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from crypto_bot.core import OHLCV, Bars
+from crypto_bot.features import compute_features, feature
+from crypto_bot.features.catalogue import ALIASES
+from features.sample_bars import every_name, flat_bars, random_bars, rough_bars
+
+NAMES = every_name()
+BARS = random_bars(2600, seed=11)
+FORGOTTEN = 1e-9
+
+Compute = Callable[[Bars], np.ndarray]
+
+
+def of(name: str) -> Compute:
+    return lambda bars: compute_features(bars, [name]).values[:, 0]
+
+
+def joined(first: Bars, then: Bars) -> Bars:
+    """`then` directly after `first`."""
+    shift = first.close_time[-1] - then.open_time[0]
+    columns = {c: np.concatenate([getattr(first, c), getattr(then, c)]) for c in OHLCV}
+    times = np.concatenate([first.open_time, then.open_time + shift])
+    return replace(first, open_time=times, **columns)
+
+
+def sees_the_future(compute: Compute, bars: Bars) -> bool:
+    """Whether other bars after t, wilder ones or none at all, change any value up to t."""
+    whole = compute(bars)
+    for t in (1, 40, 333, len(bars) - 2):
+        other = joined(bars[: t + 1], rough_bars(len(bars) - t - 1, seed=t))
+        for changed in (compute(other)[: t + 1], compute(bars[: t + 1])):
+            if not np.array_equal(changed, whole[: t + 1], equal_nan=True):
+                return True
+    return False
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_value_depends_on_a_later_bar(name):
+    assert not sees_the_future(of(name), BARS[:700])
+
+
+def test_the_law_catches_a_feature_that_peeks_one_bar_ahead():
+    def peeking(bars: Bars) -> np.ndarray:
+        values = of("sma_10")(bars)
+        return np.concatenate([values[1:], values[-1:]])
+
+    assert sees_the_future(peeking, BARS[:700])
+
+
+def test_the_law_catches_a_feature_scaled_by_the_whole_history():
+    assert sees_the_future(lambda bars: bars.close / bars.close.mean(), BARS[:700])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_warmup_is_the_exact_number_of_leading_nan(name):
+    is_missing = np.isnan(of(name)(BARS))
+    assert is_missing[: feature(name).warmup_bars].all()
+    assert not is_missing[feature(name).warmup_bars :].any()
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if feature(name).settled_bars is not None])
+@pytest.mark.parametrize("before", ["calm", "wild", "dear"])
+def test_a_settled_value_has_forgotten_where_the_bars_began(name, before):
+    past = {
+        "calm": random_bars(333, seed=1),
+        "wild": random_bars(333, seed=2, volatility=0.1),
+        "dear": random_bars(333, seed=3, price=1_000.0),
+    }[before]
+    settled = feature(name).settled_bars
+    assert settled is not None
+    assert feature(name).warmup_bars <= settled < len(BARS) - 100
+    short, long = of(name)(BARS)[settled:], of(name)(joined(past, BARS))[len(past) + settled :]
+    # Beside its own size counts its usual one: a difference of prices may pass through 0.
+    size = np.maximum(np.abs(short), np.sqrt(np.mean(short**2)))
+    assert (np.abs(long - short) <= FORGOTTEN * size).all()
+
+
+def test_a_value_that_never_settles_says_so():
+    assert [name for name in NAMES if feature(name).settled_bars is None] == ["obv"]
+    apart = of("obv")(BARS[1:]) - of("obv")(BARS)[1:]
+    assert np.abs(apart).min() > 0
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_feature_reads_the_columns_it_names_and_no_other(name):
+    other = random_bars(len(BARS), seed=99)
+    low, high = np.minimum(other.low, BARS.low), np.maximum(other.high, BARS.high)
+    swapped = {"low": low, "high": high, "open": other.open, "volume": other.volume}
+    inputs = feature(name).inputs
+    values = of(name)(BARS)
+    for column in ("open", "volume", "high", "low"):
+        changed = of(name)(replace(BARS, **{column: _inside(column, swapped[column])}))
+        assert np.array_equal(changed, values, equal_nan=True) == (column not in inputs), column
+
+
+def _inside(column: str, values: np.ndarray) -> np.ndarray:
+    """Opens must stay between low and high."""
+    return np.clip(values, BARS.low, BARS.high) if column == "open" else values
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "bars",
+    [
+        flat_bars(300),
+        flat_bars(300, volume=1.0),
+        rough_bars(900, 3),
+        rough_bars(900, 4),
+        rough_bars(1, 5),
+        BARS[:0],
+    ],
+    ids=["no volume", "flat", "rough", "other rough", "one bar", "none"],
+)
+def test_no_value_is_ever_infinite(name, bars):
+    values = of(name)(bars)
+    assert len(values) == len(bars)
+    assert not np.isinf(values).any()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_definition_is_written_in_words(name):
+    definition = feature(name).definition
+    assert len(definition) > 8
+    assert "{" not in definition
+
+
+@pytest.mark.parametrize("alias", ALIASES)
+def test_a_short_name_is_the_definition_it_stands_for(alias):
+    assert feature(alias).node == feature(ALIASES[alias]).node

@@ -1,0 +1,208 @@
+"""Plain twins of every feature family: the textbook formula, one bar after another, no state shared.
+
+`TWINS` maps a family's template to a function of the bars and its windows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from crypto_bot.core import Bars
+
+Series = np.ndarray
+NAN = float("nan")
+
+
+def rolling(x: Series, window: int, rule: Callable[[Series], float]) -> Series:
+    """`rule` of the last `window` values; NaN where there are too few or one is NaN."""
+    values = np.full(len(x), NAN)
+    for t in range(window - 1, len(x)):
+        part = x[t - window + 1 : t + 1]
+        if not np.isnan(part).any():
+            values[t] = rule(part)
+    return values
+
+
+def mean(x: Series, window: int) -> Series:
+    return rolling(x, window, lambda part: part[0] if np.ptp(part) == 0 else part.mean())
+
+
+def deviation(x: Series, window: int, ddof: int = 0) -> Series:
+    return rolling(x, window, lambda part: 0.0 if np.ptp(part) == 0 else part.std(ddof=ddof))
+
+
+def divide(a: Series, b: Series) -> Series:
+    a, b = np.broadcast_arrays(a, b)
+    return np.array([p / q if q != 0 else NAN for p, q in zip(a, b, strict=True)])
+
+
+def before(x: Series, bars: int) -> Series:
+    return np.concatenate([np.full(min(bars, len(x)), NAN), x[: max(len(x) - bars, 0)]])
+
+
+def smooth(x: Series, window: int, weight: float, late: int = 0) -> Series:
+    """Exponential mean seeded by the mean of the first `window` values, `late` values later."""
+    values = np.full(len(x), NAN)
+    first = int(np.isnan(x).sum()) + late
+    for t in range(first + window - 1, len(x)):
+        if t == first + window - 1:
+            values[t] = x[first : t + 1].mean()
+        else:
+            values[t] = (1 - weight) * values[t - 1] + weight * x[t]
+    return values
+
+
+def ema(x: Series, window: int, late: int = 0) -> Series:
+    return smooth(x, window, 2 / (window + 1), late)
+
+
+def wilder(x: Series, window: int) -> Series:
+    return smooth(x, window, 1 / window)
+
+
+def changes(x: Series) -> Series:
+    return x - before(x, 1)
+
+
+def rsi(bars: Bars, window: int) -> Series:
+    change = changes(bars.close)
+    gain = wilder(np.maximum(change, 0), window)
+    loss = wilder(np.maximum(-change, 0), window)
+    value = 100 * divide(gain, gain + loss)
+    for t in range(window + 1, len(value)):
+        if change[t] == 0:
+            value[t] = value[t - 1]
+    return value
+
+
+def true_range(bars: Bars) -> Series:
+    close = before(bars.close, 1)
+    ranges = [bars.high - bars.low, np.abs(bars.high - close), np.abs(bars.low - close)]
+    return np.max(ranges, axis=0)
+
+
+def atr(bars: Bars, window: int) -> Series:
+    return wilder(true_range(bars), window)
+
+
+def direction(bars: Bars, window: int) -> tuple[Series, Series, Series]:
+    """ADX, +DI, -DI: Wilder's sums, seeded as TA-Lib does with window - 1 movements."""
+    up, down = changes(bars.high), -changes(bars.low)
+    rise = np.where((up > down) & (up > 0), up, 0.0)
+    fall = np.where((down > up) & (down > 0), down, 0.0)
+    sums = [wilder_sum(part, window) for part in (rise, fall, true_range(bars))]
+    plus, minus = 100 * divide(sums[0], sums[2]), 100 * divide(sums[1], sums[2])
+    strength = 100 * divide(np.abs(sums[0] - sums[1]), sums[0] + sums[1])
+    adx, held = np.full(len(up), NAN), 0.0
+    for t in range(window, len(up)):
+        if not np.isnan(strength[t]):
+            seeding = t < 2 * window
+            held += strength[t] / window if seeding else (strength[t] - held) / window
+        if t >= 2 * window - 1 and not np.isnan(strength[t]):
+            adx[t] = held
+    return adx, plus, minus
+
+
+def wilder_sum(x: Series, window: int) -> Series:
+    values, total = np.full(len(x), NAN), 0.0
+    for t in range(1, len(x)):
+        total = total + x[t] if t < window else total - total / window + x[t]
+        values[t] = total if t >= window else NAN
+    return values
+
+
+def stoch(bars: Bars, window: int) -> Series:
+    low, high = rolling(bars.low, window, np.min), rolling(bars.high, window, np.max)
+    return 100 * divide(bars.close - low, high - low)
+
+
+def bollinger(bars: Bars, window: int, scale: float) -> Series:
+    return mean(bars.close, window) + scale * deviation(bars.close, window)
+
+
+def bollinger_width(bars: Bars, window: int) -> Series:
+    return (bollinger(bars, window, 2) - bollinger(bars, window, -2)) / bars.close
+
+
+def bollinger_place(bars: Bars, window: int) -> Series:
+    lower, upper = bollinger(bars, window, -2), bollinger(bars, window, 2)
+    return divide(bars.close - lower, upper - lower)
+
+
+def keltner(bars: Bars, window: int, scale: float) -> Series:
+    return ema(bars.close, window) + scale * atr(bars, window)
+
+
+def keltner_width(bars: Bars, window: int) -> Series:
+    return (keltner(bars, window, 1.5) - keltner(bars, window, -1.5)) / bars.close
+
+
+def macd(bars: Bars, fast: int, slow: int) -> Series:
+    return ema(bars.close, fast, late=slow - fast) - ema(bars.close, slow)
+
+
+def macd_signal(bars: Bars, fast: int, slow: int, signal: int) -> Series:
+    return ema(macd(bars, fast, slow), signal)
+
+
+def vwap(bars: Bars, window: int) -> Series:
+    typical = (bars.high + bars.low + bars.close) / 3
+    return divide(mean(typical * bars.volume, window), mean(bars.volume, window))
+
+
+def z(x: Series, window: int) -> Series:
+    return divide(x - mean(x, window), deviation(x, window))
+
+
+def returns(bars: Bars, window: int) -> Series:
+    return bars.close / before(bars.close, window) - 1
+
+
+def signed_volume(bars: Bars) -> Series:
+    return np.sign(changes(bars.close)) * bars.volume
+
+
+TWINS: dict[str, Callable[..., Series]] = {
+    "sma_{}": lambda b, w: mean(b.close, w),
+    "ema_{}": lambda b, w: ema(b.close, w),
+    "sma_ratio_{}_{}": lambda b, f, s: mean(b.close, f) / mean(b.close, s),
+    "ema_ratio_{}_{}": lambda b, f, s: ema(b.close, f) / ema(b.close, s),
+    "close_to_sma_{}": lambda b, w: b.close / mean(b.close, w) - 1,
+    "close_to_ema_{}": lambda b, w: b.close / ema(b.close, w) - 1,
+    "rsi_{}": rsi,
+    "rsi_z_{}": lambda b, w: z(rsi(b, 14), w),
+    "stoch_k_{}": stoch,
+    "stoch_d_{}": lambda b, w: mean(stoch(b, w), 3),
+    "bb_upper_{}": lambda b, w: bollinger(b, w, 2),
+    "bb_lower_{}": lambda b, w: bollinger(b, w, -2),
+    "bb_width_{}": bollinger_width,
+    "bb_percent_{}": bollinger_place,
+    "close_to_bb_upper_{}": lambda b, w: divide(b.close, bollinger(b, w, 2)) - 1,
+    "close_to_bb_lower_{}": lambda b, w: divide(b.close, bollinger(b, w, -2)) - 1,
+    "atr_{}": atr,
+    "atr_frac_{}": lambda b, w: atr(b, w) / b.close,
+    "adx_{}": lambda b, w: direction(b, w)[0],
+    "plus_di_{}": lambda b, w: direction(b, w)[1],
+    "minus_di_{}": lambda b, w: direction(b, w)[2],
+    "macd_line_{}_{}": macd,
+    "macd_signal_{}_{}_{}": macd_signal,
+    "macd_hist_{}_{}_{}": lambda b, f, s, g: macd(b, f, s) - macd_signal(b, f, s, g),
+    "donchian_high_{}": lambda b, w: before(rolling(b.high, w, np.max), 1),
+    "donchian_low_{}": lambda b, w: before(rolling(b.low, w, np.min), 1),
+    "keltner_upper_{}": lambda b, w: keltner(b, w, 1.5),
+    "keltner_lower_{}": lambda b, w: keltner(b, w, -1.5),
+    "keltner_width_{}": keltner_width,
+    "vwap_{}": vwap,
+    "close_to_vwap_{}": lambda b, w: b.close / vwap(b, w) - 1,
+    "volume_sma_{}": lambda b, w: mean(b.volume, w),
+    "volume_ratio_{}": lambda b, w: divide(b.volume, mean(b.volume, w)),
+    "volume_z_{}": lambda b, w: z(b.volume, w),
+    "zscore_{}": lambda b, w: z(b.close, w),
+    "return_{}": returns,
+    "roc_{}": lambda b, w: 100 * returns(b, w),
+    "return_std_{}": lambda b, w: deviation(returns(b, 1), w, ddof=1),
+    "obv_frac_{}": lambda b, w: divide(mean(signed_volume(b), w), mean(b.volume, w)),
+    "obv": lambda b: np.cumsum(np.concatenate([b.volume[:1], signed_volume(b)[1:]])),
+}
