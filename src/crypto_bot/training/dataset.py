@@ -1,0 +1,273 @@
+"""`Dataset`: labelled rows in time order, with every dropped bar counted and the reason named."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from crypto_bot.core import Bars
+from crypto_bot.core.arrays import Index, Mask, PerBarFeature
+from crypto_bot.core.errors import ConfigError, DataError
+from crypto_bot.features import S0_FEATURES, compute_features, feature
+from crypto_bot.labels import LabelOptions, NextUpOptions, make_labels
+
+MINIMUM_ROWS = 100
+"""Fewer rows than this teach nothing that could be told from luck."""
+
+UNSETTLED, UNLABELLED, NOT_SAMPLED, UNDEFINED = (
+    "unsettled",
+    "unlabelled",
+    "not_sampled",
+    "undefined",
+)
+"""Why a bar gave no row; each dropped bar counts under the first reason that holds."""
+
+_SETTLED_TWINS = {"obv": "obv_frac_20"}
+_ARRAYS = (
+    "features",
+    "labels",
+    "decided_at_ns",
+    "label_end_ns",
+    "bar_index",
+    "symbol_index",
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Rows to learn from, sorted by `decided_at_ns`, then symbol.
+
+    Attributes
+    ----------
+    features : float64 (rows, features)   finite, read-only
+    feature_names : tuple of str          ordered schema
+    labels : int8 (rows,)                 one of `classes`
+    classes : tuple of int                every label there can be, ascending
+    decided_at_ns : int64 (rows,)         close time of the bar, UTC ns: features are known then
+    label_end_ns : int64 (rows,)          when the label became known: purge by this
+    bar_index : int64 (rows,)             row's position in the bars of its symbol
+    symbol_index : int64 (rows,)          position in `symbols`
+    symbols : tuple of str                sorted
+    timeframe : str
+    label_definition : dict
+    fingerprint : str                     sha256 of the bars, features, labels and sampling
+    dropped : dict                        reason -> bars that gave no row
+    is_simulated : bool                   True if any bars are
+    """
+
+    features: PerBarFeature
+    feature_names: tuple[str, ...]
+    labels: npt.NDArray[np.int8]
+    classes: tuple[int, ...]
+    decided_at_ns: Index
+    label_end_ns: Index
+    bar_index: Index
+    symbol_index: Index
+    symbols: tuple[str, ...]
+    timeframe: str
+    label_definition: dict[str, Any]
+    fingerprint: str
+    dropped: dict[str, int]
+    is_simulated: bool
+
+    def __post_init__(self) -> None:
+        for name in _ARRAYS:
+            array = getattr(self, name)
+            if len(array) != len(self.labels):
+                raise DataError(f"{name} must have {len(self.labels)} rows, was {len(array)}")
+            array.flags.writeable = False
+        if (np.diff(self.decided_at_ns) < 0).any():
+            raise DataError("decided_at_ns must not decrease, did; sort the rows by time")
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, index: Index | Mask) -> Dataset:
+        """The rows of an ascending index or a mask; data identity and drop counts stay."""
+        return replace(self, **{name: getattr(self, name)[index] for name in _ARRAYS})
+
+    def class_counts(self) -> dict[int, int]:
+        """Label -> rows, for every possible class."""
+        return {label: int(np.count_nonzero(self.labels == label)) for label in self.classes}
+
+
+def build_dataset(
+    bars: Sequence[Bars],
+    *,
+    feature_names: Sequence[str] = S0_FEATURES,
+    labels: LabelOptions | None = None,
+    sample_every_bars: int = 1,
+    minimum_rows: int = MINIMUM_ROWS,
+) -> Dataset:
+    """Compute features and labels of each symbol's bars and keep the rows that are fit to learn from.
+
+    Parameters
+    ----------
+    bars : one `Bars` a symbol, all of one timeframe
+    feature_names : ordered schema
+    labels : which label; None is `NextUpOptions()`
+    sample_every_bars : keep only decisions on every n-th bar of the calendar (not of the file), so
+        that all symbols are sampled at the same moments; the label's horizon in bars gives labels
+        that never overlap
+    minimum_rows : fewer are refused
+
+    Raises
+    ------
+    ConfigError    unknown, duplicate or never-settling feature
+    DataError      nothing to learn from: no bars, mixed timeframes, one class, too few rows, or a
+                   feature that is undefined on every row (flat prices, no volume)
+
+    Notes
+    -----
+    Looks ahead by the label's horizon: `label_end_ns` says how far. Rows are dropped, never filled:
+    before every feature is settled, without a label (tail, outages), off the sampling grid, or with
+    a NaN or infinite feature; `dropped` counts them.
+    """
+    names = _checked_names(feature_names)
+    ordered = _checked_bars(bars)
+    if sample_every_bars < 1:
+        raise ConfigError(f"sample_every_bars must be at least 1, was {sample_every_bars}")
+    options = NextUpOptions() if labels is None else labels
+    parts = [_part(each, names, options, sample_every_bars) for each in ordered]
+    dropped = Counter[str]()
+    for part in parts:
+        dropped.update(part.dropped)
+    dataset = _pooled(parts, ordered, sample_every_bars, dict(dropped))
+    _check_rows(dataset, minimum_rows, sum(map(len, ordered)))
+    return dataset
+
+
+def _checked_names(feature_names: Sequence[str]) -> tuple[str, ...]:
+    names = tuple(feature_names)
+    repeated = [name for name, count in Counter(names).items() if count > 1]
+    if repeated or not names:
+        raise ConfigError(f"feature_names must name each feature once, repeated {repeated}")
+    for name in names:
+        if feature(name).settled_bars is None:
+            twin = _SETTLED_TWINS.get(name)
+            raise ConfigError(
+                f"feature_names must settle, {name!r} never does: it depends for ever on where the "
+                f"data starts; use {f'its twin {twin!r}' if twin else 'another feature'}"
+            )
+    return names
+
+
+def _checked_bars(bars: Sequence[Bars]) -> list[Bars]:
+    if not bars:
+        raise DataError("bars must hold at least one symbol, was empty")
+    ordered = sorted(bars, key=lambda each: each.symbol)
+    symbols = Counter(each.symbol for each in ordered)
+    repeated = [symbol for symbol, count in symbols.items() if count > 1]
+    timeframes = sorted({each.timeframe for each in ordered})
+    if repeated or len(timeframes) > 1:
+        raise DataError(
+            f"bars must be one Bars a symbol of one timeframe, had {repeated or timeframes}"
+        )
+    return ordered
+
+
+def _part(bars: Bars, names: tuple[str, ...], options: LabelOptions, every: int) -> Dataset:
+    """The rows of one symbol."""
+    table = compute_features(bars, names)
+    labelled = make_labels(bars, options)
+    is_settled = np.arange(len(bars)) >= (table.settled_bars or 0)
+    is_sampled = bars.open_time // bars.interval_ns % every == 0
+    is_candidate = is_settled & labelled.is_labelled & is_sampled
+    is_defined = np.isfinite(table.values).all(axis=1)
+    _check_defined(bars, names, table.values[is_candidate])
+    rows = np.flatnonzero(is_candidate & is_defined)
+    reasons = {
+        UNSETTLED: ~is_settled,
+        UNLABELLED: is_settled & ~labelled.is_labelled,
+        NOT_SAMPLED: is_settled & labelled.is_labelled & ~is_sampled,
+        UNDEFINED: is_candidate & ~is_defined,
+    }
+    return Dataset(
+        features=np.ascontiguousarray(table.values[rows]),
+        feature_names=names,
+        labels=labelled.values[rows],
+        classes=labelled.classes,
+        decided_at_ns=bars.close_time[rows],
+        label_end_ns=labelled.end_time_ns[rows],
+        bar_index=rows,
+        symbol_index=np.zeros(len(rows), dtype=np.int64),
+        symbols=(bars.symbol,),
+        timeframe=bars.timeframe,
+        label_definition=dict(labelled.definition),
+        fingerprint=bars.fingerprint,
+        dropped={reason: int(np.count_nonzero(mask)) for reason, mask in reasons.items()},
+        is_simulated=bars.is_simulated,
+    )
+
+
+def _check_defined(bars: Bars, names: tuple[str, ...], values: PerBarFeature) -> None:
+    """Name the features that have no value on any row, and what in the candles makes them so."""
+    never = [name for k, name in enumerate(names) if not np.isfinite(values[:, k]).any()]
+    if not len(values) or not never:
+        return
+    causes = []
+    if not bars.volume.any():
+        causes.append("volume is 0 on every bar")
+    if (bars.high == bars.low).all():
+        causes.append("prices are flat: high equals low on every bar")
+    elif (np.diff(bars.close) == 0).all():
+        causes.append("close never changes")
+    raise DataError(
+        f"{bars.symbol} features must be defined on some row, {', '.join(never)} "
+        f"{'is' if len(never) == 1 else 'are'} undefined on all {len(values)}"
+        f"{'; ' + ' and '.join(causes) if causes else ''}; leave out the feature or the symbol"
+    )
+
+
+def _pooled(
+    parts: Sequence[Dataset], bars: Sequence[Bars], every: int, dropped: dict[str, int]
+) -> Dataset:
+    lengths = [len(part) for part in parts]
+    joined: dict[str, Any] = {
+        name: np.concatenate([getattr(part, name) for part in parts]) for name in _ARRAYS
+    }
+    joined["symbol_index"] = np.repeat(np.arange(len(parts)), lengths)
+    order = np.lexsort((joined["symbol_index"], joined["decided_at_ns"]))
+    return replace(
+        parts[0],
+        **{name: joined[name][order] for name in _ARRAYS},
+        symbols=tuple(part.symbols[0] for part in parts),
+        fingerprint=_fingerprint(parts, every),
+        dropped=dropped,
+        is_simulated=any(each.is_simulated for each in bars),
+    )
+
+
+def _fingerprint(parts: Sequence[Dataset], every: int) -> str:
+    identity = {
+        "bars": [part.fingerprint for part in parts],
+        "features": {name: feature(name).definition for name in parts[0].feature_names},
+        "order": parts[0].feature_names,
+        "label": parts[0].label_definition,
+        "sample_every_bars": every,
+    }
+    text = json.dumps(identity, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _check_rows(dataset: Dataset, minimum_rows: int, bars: int) -> None:
+    name = ", ".join(dataset.symbols[:3]) + (", ..." if len(dataset.symbols) > 3 else "")
+    if len(dataset) < minimum_rows:
+        reasons = ", ".join(f"{count} {reason}" for reason, count in dataset.dropped.items())
+        raise DataError(
+            f"{name} dataset must have at least {minimum_rows} rows, was {len(dataset)} of "
+            f"{bars} bars ({reasons}); give at least {minimum_rows - len(dataset)} bars more"
+        )
+    counts = dataset.class_counts()
+    if sum(count > 0 for count in counts.values()) < 2:
+        raise DataError(
+            f"{name} labels must be of at least two classes, were {counts}; "
+            "prices may be flat, or the hold threshold too wide for them"
+        )
