@@ -70,6 +70,18 @@ def test_a_gpu_that_is_not_wanted_leaves_its_keys_without_effect():
     assert found["ml_integration.training.device_type"] == "use_gpu is off"
 
 
+def test_opencl_devices_are_named_only_when_someone_chose_one():
+    assert not any(path.startswith("models.") for path in lines({}))
+    chosen = {"models": {"lightgbm": {"gpu_device_id": 1}}}
+    assert lines(chosen)["models.lightgbm.gpu_device_id"].startswith("no GPU found")
+    assert not any(path.startswith("models.") for path in lines(chosen, gpu=NVIDIA))
+
+
+def test_without_an_exchange_nothing_is_downloaded():
+    found = lines({"data": {"exchange": ""}})
+    assert found["data_sources.cex"] == "data.exchange is empty, nothing is downloaded"
+
+
 def test_windows_keys_do_nothing_on_windows_either_and_say_why():
     assert "max_workers" in lines({}, platform="win32")["windows_optimizations.*"]
 

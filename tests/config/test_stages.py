@@ -9,6 +9,7 @@ from crypto_bot.engine.options import CostOptions, ExitOptions, SizingOptions
 from crypto_bot.labels.three_class import ThreeClassOptions
 from crypto_bot.market import SimulationOptions
 from crypto_bot.trading.risk import RiskLimits
+from crypto_bot.training import ForestOptions, LightGBMOptions
 
 DEFAULTS = Settings()
 PAIRS = [
@@ -17,6 +18,10 @@ PAIRS = [
     (DEFAULTS.sizing, SizingOptions, set()),
     (DEFAULTS.risk, RiskLimits, set()),
     (DEFAULTS.ml_integration.features, ThreeClassOptions, set()),
+    # These have their home in ml_integration.training.
+    (DEFAULTS.models.lightgbm, LightGBMOptions, {"max_bin", "device_type", "n_jobs"}),
+    # n_jobs has its home there too; the rule of features per split stays scikit-learn's.
+    (DEFAULTS.models.random_forest, ForestOptions, {"n_jobs", "max_features"}),
     # The run itself knows these: top_pairs_count, data.base_timeframe, lookback_days.
     (DEFAULTS.simulation, SimulationOptions, {"symbols", "timeframe", "bars"}),
 ]

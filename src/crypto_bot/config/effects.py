@@ -59,6 +59,13 @@ def _device(settings: Settings, machine: Machine) -> str | None:
     return None if wanted == "cpu" else _no_gpu(settings, machine)
 
 
+def _opencl(settings: Settings, machine: Machine) -> str | None:
+    given = settings.models.lightgbm.model_fields_set
+    if not given & {"gpu_platform_id", "gpu_device_id", "gpu_use_dp"}:
+        return None
+    return _device(settings, machine)
+
+
 def _windows(_settings: Settings, machine: Machine) -> str | None:
     if machine.platform != "win32":
         return "not Windows"
@@ -74,6 +81,8 @@ def _amd(_settings: Settings, machine: Machine) -> str | None:
 
 def _cex(settings: Settings, _machine: Machine) -> str | None:
     exchange = settings.data.exchange
+    if not exchange:
+        return "data.exchange is empty, nothing is downloaded"
     if settings.data_sources.cex in ((), (exchange,)):
         return None
     return f"candles of several exchanges are never mixed; only {exchange} is read"
@@ -232,6 +241,33 @@ KEY_STATUS: dict[str, Effect] = {
         Effect(_ENGINE),
     ),
     "sweep.parameter_sets": Effect(_SWEEP),
+    "models.trainers": Effect("models that are trained and judged"),
+    **_each(
+        "models.lightgbm",
+        (
+            "n_estimators",
+            "learning_rate",
+            "num_leaves",
+            "max_depth",
+            "min_data_in_leaf",
+            "subsample",
+            "colsample_bytree",
+            "lambda_l2",
+            "class_weight",
+            "seed",
+        ),
+        Effect("LightGBM"),
+    ),
+    **_each(
+        "models.lightgbm",
+        ("gpu_platform_id", "gpu_device_id", "gpu_use_dp"),
+        Effect("LightGBM on a GPU", unless=_opencl),
+    ),
+    **_each(
+        "models.random_forest",
+        ("n_estimators", "random_state", "max_depth", "min_samples_leaf", "class_weight"),
+        Effect("the random forest"),
+    ),
     **_each(
         "risk",
         (

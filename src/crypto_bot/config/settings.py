@@ -29,6 +29,7 @@ from crypto_bot.config.stages import (
     ExitSettings,
     JournalSettings,
     LoggingSettings,
+    ModelSettings,
     RegistrySettings,
     ReportSettings,
     RiskSettings,
@@ -144,6 +145,7 @@ class Settings(Section):
     exits: ExitSettings = Field(default=ExitSettings(), description="exits")
     sizing: SizingSettings = Field(default=SizingSettings(), description="position sizes")
     sweep: SweepSettings = Field(default=SweepSettings(), description="parameter search")
+    models: ModelSettings = Field(default=ModelSettings(), description="models")
     risk: RiskSettings = Field(default=RiskSettings(), description="risk limits")
     simulation: SimulationSettings = Field(
         default=SimulationSettings(), description="simulated market"

@@ -36,7 +36,8 @@ class DataSettings(Section):
     )
     quote: str = Field(default="USDT", min_length=1, description="quote currency of the top pairs")
     exchange: str = Field(
-        default="binance", min_length=1, description="exchange to download from, by its ccxt name"
+        default="binance",
+        description="exchange to download from, by its ccxt name; empty = never download",
     )
     symbols: tuple[str, ...] = Field(
         default=(), description="pairs to use; empty = the top pairs by quote volume"
@@ -192,3 +193,47 @@ class SimulationSettings(Section):
         default=0.25, gt=0, le=0.9, description="fraction of bars inside the planted pattern"
     )
     edge_bars: int = Field(default=36, ge=4, description="mean length of one pattern, bars")
+
+
+class LightGBMSettings(Section):
+    """LightGBM, besides what `ml_integration.training` says."""
+
+    n_estimators: int = Field(default=400, ge=1, le=100_000, description="boosting rounds")
+    learning_rate: float = Field(default=0.05, gt=0, le=1, description="shrinkage a round")
+    num_leaves: int = Field(default=63, ge=2, le=131_072, description="leaves a tree has at most")
+    max_depth: int = Field(default=-1, ge=-1, description="deepest split; -1 is no limit")
+    min_data_in_leaf: int = Field(default=20, ge=1, description="rows a leaf keeps at least")
+    subsample: float = Field(default=1.0, gt=0, le=1, description="fraction of rows a round")
+    colsample_bytree: float = Field(default=1.0, gt=0, le=1, description="fraction of features")
+    lambda_l2: float = Field(default=0.0, ge=0, description="L2 penalty of leaf values")
+    class_weight: Literal["balanced"] | None = Field(
+        default="balanced", description="weighs classes inversely to their frequency"
+    )
+    seed: int = Field(default=42, ge=0, lt=2**31, description="seed of everything random")
+    gpu_platform_id: int = Field(default=-1, ge=-1, description="OpenCL platform; -1 = its default")
+    gpu_device_id: int = Field(default=-1, ge=-1, description="OpenCL device; -1 = its default")
+    gpu_use_dp: bool = Field(default=False, description="double precision on the GPU")
+
+
+class ForestSettings(Section):
+    """The random forest."""
+
+    n_estimators: int = Field(default=100, ge=1, le=10_000, description="trees")
+    random_state: int = Field(default=42, ge=0, lt=2**32, description="seed")
+    max_depth: int | None = Field(
+        default=None, ge=1, le=1000, description="deepest split; unset: until leaves are pure"
+    )
+    min_samples_leaf: int = Field(default=1, ge=1, description="rows a leaf keeps at least")
+    class_weight: Literal["balanced"] | None = Field(
+        default=None, description="weighs classes inversely to their frequency"
+    )
+
+
+class ModelSettings(Section):
+    """The models that are tried."""
+
+    trainers: tuple[Literal["lightgbm", "random_forest"], ...] = Field(
+        default=("lightgbm", "random_forest"), min_length=1, description="kinds of model to train"
+    )
+    lightgbm: LightGBMSettings = Field(default=LightGBMSettings(), description="LightGBM")
+    random_forest: ForestSettings = Field(default=ForestSettings(), description="random forest")
