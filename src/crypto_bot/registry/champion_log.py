@@ -105,18 +105,15 @@ class ChampionLog:
             make_folder(self._folder)
             make_folder(self._staging)
             write_synced(beside, content)
-            # rename would replace; only link refuses a taken name (2026: POSIX, NTFS, APFS).
-            os.link(beside, path)
+            is_ours = _link(beside, path)
             sync_folder(self._folder)
-        except FileExistsError:
-            return False
         except OSError as error:
             raise StorageError(
                 f"{path} must be writable, was not: {error.strerror or error}"
             ) from error
         finally:
             _remove(beside)
-        return True
+        return is_ours
 
     def _path(self, number: int) -> Path:
         return self._folder / f"{number:06d}.json"
@@ -147,6 +144,15 @@ def replay(entries: Sequence[ChampionEntry]) -> Reign:
             line.append(entry.version)
     champion = entries[-1].champion if entries else None
     return Reign(champion=champion, line=tuple(line), retired=frozenset(retired))
+
+
+def _link(source: Path, path: Path) -> bool:
+    """Give a finished file its name unless it is taken; a rename would replace the other's."""
+    try:
+        os.link(source, path)
+    except FileExistsError:
+        return False
+    return True
 
 
 def _remove(path: Path) -> None:

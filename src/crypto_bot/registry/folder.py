@@ -127,7 +127,7 @@ class FolderRegistry:
             raise ModelError(f"card.symbol must be {symbol}, was {card.symbol}")
         if CARD in files or not files:
             raise ModelError(f"files must be the model's files without {CARD}, was {sorted(files)}")
-        contents = {**files, CARD: to_json(card.model_dump(mode="json"), CARD)}
+        contents = {**files, CARD: to_json(card.model_dump(), CARD)}
         check_contents(contents, self._limits)
         self._build(card, files)
         self.clean()
