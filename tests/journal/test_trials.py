@@ -53,6 +53,14 @@ def test_a_resumed_run_does_not_count_a_trial_twice(journal):
     assert journal.trials_count(run_id=run_id) == 3
 
 
+def test_what_was_tried_makes_a_trial_not_how_it_went(journal):
+    run_id = journal.start_run("demo")
+    journal.record_trials(run_id, [trial(1)])
+    assert journal.record_trials(run_id, [trial(1, metrics={"sharpe": 9.0})]) == 0
+    assert journal.record_trials(run_id, [trial(1, is_simulated=True)]) == 1
+    assert journal.trial_sharpes() == [0.1, 0.1]
+
+
 def test_the_count_is_asked_by_any_of_the_subjects(journal):
     run_id = journal.start_run("demo")
     journal.record_trials(
