@@ -14,6 +14,7 @@ from crypto_bot.report.contents import (
     TradeRecord,
     TradesView,
 )
+from crypto_bot.report.folder import write_report
 
 __all__ = [
     "EquityView",
@@ -28,4 +29,5 @@ __all__ = [
     "StrategyRow",
     "TradeRecord",
     "TradesView",
+    "write_report",
 ]
