@@ -170,7 +170,7 @@ def test_twenty_simulated_pairs_are_recognised_in_under_a_second(tmp_path, store
     assert {outcome.status for outcome in outcomes} == {ImportStatus.ALREADY_STORED}
 
 
-def test_the_twenty_real_pairs_import_without_a_repair_and_again_in_under_a_second(store):
+def test_the_twenty_real_pairs_import_whole_and_again_and_load_in_under_a_second(store):
     source = shared_data("binance")
     outcomes = [o for o in import_candles(source, store, timeframes=["5m"]) if o.report is not None]
     assert len(outcomes) == 20
@@ -179,3 +179,7 @@ def test_the_twenty_real_pairs_import_without_a_repair_and_again_in_under_a_seco
     again = import_candles(source, store, timeframes=["5m"])
     assert time.process_time() - started < 1.0
     assert sum(o.status is ImportStatus.ALREADY_STORED for o in again) == 20
+    started = time.process_time()
+    loaded = [store.load(entry.symbol, entry.timeframe) for entry in store.catalog()]
+    assert time.process_time() - started < 1.0
+    assert sum(map(len, loaded)) == 1_439_805

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 from dataclasses import replace
 
 import numpy as np
@@ -12,8 +11,7 @@ import pytest
 
 from crypto_bot.core.errors import ConfigError, DataError, StorageError
 from crypto_bot.core.timeframes import DAY_NS
-from crypto_bot.market import AppendReport, BarStore, import_candles
-from shared_data import shared_data
+from crypto_bot.market import AppendReport, BarStore
 
 
 def partition_states(store):
@@ -133,6 +131,15 @@ def test_real_and_simulated_candles_never_share_a_store(store, bars, simulated, 
     assert again.load("BTC/USDT", "5m").fingerprint == first.fingerprint
 
 
+def test_the_mark_survives_the_loss_of_its_file(store, bars, simulated):
+    store.append(simulated)
+    (store.root / "store.json").unlink()
+    assert store.is_simulated is True
+    assert store.load("BTC/USDT", "5m").is_simulated
+    with pytest.raises(DataError, match="must hold only SIMULATED candles"):
+        store.append(bars)
+
+
 @pytest.mark.parametrize("keep", [0, 100, -40])
 def test_a_corrupt_partition_is_named(store, bars, keep):
     store.append(bars)
@@ -225,13 +232,3 @@ def test_two_processes_lose_no_row_of_the_same_month(tmp_path, store, bars):
         process.communicate(timeout=60)
         assert process.returncode == 0
     assert store.load("BTC/USDT", "5m").fingerprint == bars[:400].fingerprint
-
-
-@pytest.mark.slow
-def test_twenty_real_pairs_load_in_well_under_a_second(store):
-    import_candles(shared_data("binance"), store, timeframes=["5m"])
-    entries = store.catalog()
-    started = time.process_time()
-    loaded = [store.load(entry.symbol, entry.timeframe) for entry in entries]
-    assert time.process_time() - started < 1.0
-    assert sum(map(len, loaded)) == 1_439_805

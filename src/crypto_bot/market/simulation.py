@@ -58,7 +58,7 @@ class SimulationOptions(Options):
         ge=0,
         le=3,
         description="planted edge: drift per bar while the pattern is on, in volatilities of a bar; "
-        "0 none, 0.1 faint, 0.5 earns well after 0.4 % a round trip, 1 cannot be missed",
+        "0 none, 0.1 too faint to pay costs, 0.5 pays 0.4 % a round trip, 1 pays it many times",
     )
     edge_share: float = Field(
         default=0.25, gt=0, le=0.9, description="fraction of bars inside the planted pattern"

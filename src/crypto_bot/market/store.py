@@ -129,14 +129,17 @@ class BarStore:
         DataError    if the store has no such series (names the nearest) or a file is corrupt
         """
         folder = self._folder(symbol, timeframe)
+        series = self._series(folder, symbol, timeframe)
         chosen = [
             part.path
-            for part in self._series(folder, symbol, timeframe)
+            for part in series
             if (start_ns is None or part.entry.last_open_ns >= start_ns)
             and (end_ns is None or part.entry.first_open_ns < end_ns)
         ]
         frame = pl.concat([_empty_frame(), *(_read_partition(path) for path in chosen)])
-        bars = _bars(frame, symbol, timeframe, is_simulated=bool(self.is_simulated), source=folder)
+        bars = _bars(
+            frame, symbol, timeframe, is_simulated=_is_any_simulated(series), source=folder
+        )
         return bars.between(start_ns, end_ns)
 
     def catalog(self) -> list[CatalogEntry]:
@@ -163,7 +166,8 @@ class BarStore:
         try:
             return bool(json.loads(path.read_bytes())["is_simulated"])
         except FileNotFoundError:
-            return None
+            entries = self.catalog()
+            return any(entry.is_simulated for entry in entries) if entries else None
         except NotADirectoryError as error:
             raise StorageError(f"{self.root} must be a folder, was a file") from error
         except (ValueError, KeyError, TypeError) as error:
@@ -300,6 +304,11 @@ def _corrupt(path: Path, reason: str) -> DataError:
     )
 
 
+def _is_any_simulated(parts: list[_Partition]) -> bool:
+    """Each partition carries the mark too, so that losing store.json never makes candles real."""
+    return any(part.entry.is_simulated for part in parts)
+
+
 def _summary(parts: list[_Partition]) -> CatalogEntry:
     first, last = parts[0].entry, parts[-1].entry
     return CatalogEntry(
@@ -308,7 +317,7 @@ def _summary(parts: list[_Partition]) -> CatalogEntry:
         rows=sum(part.entry.rows for part in parts),
         first_open_ns=first.first_open_ns,
         last_open_ns=last.last_open_ns,
-        is_simulated=first.is_simulated,
+        is_simulated=_is_any_simulated(parts),
     )
 
 
