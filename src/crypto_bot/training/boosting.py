@@ -18,8 +18,8 @@ from crypto_bot.training.devices import CPU, Device, cpu_instead, usable_device
 from crypto_bot.training.trainers import (
     TrainedModel,
     check_export,
-    class_positions,
     rebuilt_predictor,
+    require_two_classes,
     sample_rows,
     shares,
 )
@@ -73,7 +73,8 @@ class LightGBMTrainer:
         cannot be used is replaced by the CPU with one warning, and `device` says so. Raises
         DataError if the rows are of one class.
         """
-        positions = class_positions(dataset)
+        require_two_classes(dataset)
+        positions = np.searchsorted(dataset.classes, dataset.labels).astype(np.int64)
         start = time.perf_counter()
         booster, device = _train_somewhere(dataset, positions, self.options)
         seconds = time.perf_counter() - start

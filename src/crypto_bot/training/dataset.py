@@ -181,7 +181,7 @@ def _part(bars: Bars, names: tuple[str, ...], options: LabelOptions, every: int)
     is_sampled = bars.open_time // bars.interval_ns % every == 0
     is_candidate = is_settled & labelled.is_labelled & is_sampled
     is_defined = np.isfinite(table.values).all(axis=1)
-    _check_defined(bars, names, table.values[is_candidate])
+    check_defined(bars, names, table.values[is_candidate])
     rows = np.flatnonzero(is_candidate & is_defined)
     reasons = {
         UNSETTLED: ~is_settled,
@@ -207,7 +207,7 @@ def _part(bars: Bars, names: tuple[str, ...], options: LabelOptions, every: int)
     )
 
 
-def _check_defined(bars: Bars, names: tuple[str, ...], values: PerBarFeature) -> None:
+def check_defined(bars: Bars, names: tuple[str, ...], values: PerBarFeature) -> None:
     """Name the features that have no value on any row, and what in the candles makes them so."""
     never = [name for k, name in enumerate(names) if not np.isfinite(values[:, k]).any()]
     if not len(values) or not never:

@@ -17,8 +17,8 @@ from crypto_bot.training.dataset import Dataset
 from crypto_bot.training.trainers import (
     TrainedModel,
     check_export,
-    class_positions,
     rebuilt_predictor,
+    require_two_classes,
     sample_rows,
     shares,
 )
@@ -70,16 +70,15 @@ class ForestTrainer:
         The same rows and options give byte-identical files, whatever `n_jobs`. A class absent from
         the rows keeps its column, with probability 0. Raises DataError if the rows are of one class.
         """
-        positions = class_positions(dataset)
+        require_two_classes(dataset)
         start = time.perf_counter()
-        fitted = fit_forest(dataset.features, positions, self.options)
+        fitted = fit_forest(dataset.features, dataset.labels, self.options)
         seconds = time.perf_counter() - start
-        ensemble = export_forest(fitted, len(dataset.classes))
-        content = write_forest(ensemble, dataset.feature_names, dataset.classes)
-        files = {FOREST_FILE: content}
+        ensemble = export_forest(fitted, dataset.classes)
+        files = {FOREST_FILE: write_forest(ensemble, dataset.feature_names, dataset.classes)}
         predictor = rebuilt_predictor(RANDOM_FOREST, dataset, files)
         sample = sample_rows(dataset)
-        check_export(predictor, sample, forest_probabilities(fitted, sample, len(dataset.classes)))
+        check_export(predictor, sample, forest_probabilities(fitted, sample, dataset.classes))
         return TrainedModel(
             predictor=predictor,
             files=files,
@@ -109,19 +108,21 @@ def fit_forest(
 
 
 def forest_probabilities(
-    fitted: FittedForest, features: PerBarFeature, classes: int
+    fitted: FittedForest, features: PerBarFeature, classes: tuple[int, ...]
 ) -> npt.NDArray[np.float64]:
     """scikit-learn's probabilities (rows, classes), with a zero column for an absent class."""
     known = fitted.model.predict_proba(fitted.scaler.transform(features))
-    out = np.zeros((len(features), classes))
-    out[:, fitted.model.classes_] = known
+    out = np.zeros((len(features), len(classes)))
+    out[:, np.searchsorted(classes, fitted.model.classes_)] = known
     return out
 
 
-def export_forest(fitted: FittedForest, classes: int) -> TreeEnsemble:
-    """The forest as arrays; the model's labels must be positions 0..classes-1."""
-    columns = np.asarray(fitted.model.classes_, dtype=np.int64)
-    parts = [_Part.of(estimator.tree_, columns, classes) for estimator in fitted.model.estimators_]
+def export_forest(fitted: FittedForest, classes: tuple[int, ...]) -> TreeEnsemble:
+    """The forest as arrays, a column for each of `classes` (ascending) whether seen or not."""
+    columns = np.searchsorted(classes, fitted.model.classes_).astype(np.int64)
+    parts = [
+        _Part.of(estimator.tree_, columns, len(classes)) for estimator in fitted.model.estimators_
+    ]
     nodes = np.cumsum([0] + [len(part.feature) for part in parts])
     leaves = np.cumsum([0] + [len(part.leaf_values) for part in parts])
     leaf_values, position = np.unique(
@@ -146,7 +147,7 @@ def export_forest(fitted: FittedForest, classes: int) -> TreeEnsemble:
         mean=np.array(fitted.scaler.mean_, dtype=np.float64),
         scale=np.array(fitted.scaler.scale_, dtype=np.float64),
         link=AVERAGE,
-        classes=classes,
+        classes=len(classes),
         steepness=1.0,
         is_float32=True,
     )

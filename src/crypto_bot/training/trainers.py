@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from crypto_bot.core import ModelCard
-from crypto_bot.core.arrays import Index, PerBarFeature, PerRowClass
+from crypto_bot.core.arrays import PerBarFeature, PerRowClass
 from crypto_bot.core.errors import DataError, ModelError
 from crypto_bot.predictors import TreePredictor, load_predictor
 from crypto_bot.training.dataset import Dataset
@@ -57,13 +57,12 @@ class Trainer(Protocol):
         ...
 
 
-def class_positions(dataset: Dataset) -> Index:
-    """int64 (rows,): each label's place in `dataset.classes`; DataError if only one class is there."""
+def require_two_classes(dataset: Dataset) -> None:
+    """DataError if the rows are of one class only: nothing could be told apart."""
     if len(np.unique(dataset.labels)) < 2:
         raise DataError(
             f"labels must be of at least two classes to train on, were {dataset.class_counts()}"
         )
-    return np.searchsorted(np.array(dataset.classes), dataset.labels).astype(np.int64)
 
 
 def shares(names: Iterable[str], gains: npt.NDArray[np.float64]) -> dict[str, float]:
