@@ -58,7 +58,7 @@ class Settings(Section):
     """One configuration: the guide's keys first, then ours.
 
     >>> Settings().ml_integration.schedule.retrain_interval_hours
-    24.0
+    24
     """
 
     top_pairs_count: int = Field(

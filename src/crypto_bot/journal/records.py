@@ -138,9 +138,7 @@ def to_json(value: Any) -> str:
     Secrets come out masked. Raises DataError for NaN, infinity and anything that is not data.
     """
     try:
-        return json.dumps(
-            value, sort_keys=True, allow_nan=False, separators=(",", ":"), default=_plain
-        )
+        return _ENCODER.encode(value)
     except (TypeError, ValueError) as error:
         raise DataError(
             f"journal record must hold JSON values, was not: {error}; use None for undefined numbers"
@@ -163,3 +161,6 @@ def _plain(value: Any) -> Any:
     if hasattr(value, "__fspath__"):
         return str(value)
     raise TypeError(f"{type(value).__name__} is not a JSON value")
+
+
+_ENCODER = json.JSONEncoder(sort_keys=True, allow_nan=False, separators=(",", ":"), default=_plain)
