@@ -268,6 +268,9 @@ KEY_STATUS: dict[str, Effect] = {
         ("n_estimators", "random_state", "max_depth", "min_samples_leaf", "class_weight"),
         Effect("the random forest"),
     ),
+    **_each("validation", ("folds", "mode"), Effect("walk-forward test of every model")),
+    "validation.holdout_frac": Effect("where development ends and the paper session begins"),
+    "paper.prediction_threshold": Effect("the `model` strategy, in validation and on paper"),
     **_each(
         "risk",
         (

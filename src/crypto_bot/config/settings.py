@@ -30,6 +30,7 @@ from crypto_bot.config.stages import (
     JournalSettings,
     LoggingSettings,
     ModelSettings,
+    PaperSettings,
     RegistrySettings,
     ReportSettings,
     RiskSettings,
@@ -37,6 +38,7 @@ from crypto_bot.config.stages import (
     SizingSettings,
     SweepSettings,
     Timeframe,
+    ValidationSettings,
 )
 from crypto_bot.core.errors import ConfigError
 from crypto_bot.core.timeframes import timeframe_ns
@@ -146,6 +148,8 @@ class Settings(Section):
     sizing: SizingSettings = Field(default=SizingSettings(), description="position sizes")
     sweep: SweepSettings = Field(default=SweepSettings(), description="parameter search")
     models: ModelSettings = Field(default=ModelSettings(), description="models")
+    validation: ValidationSettings = Field(default=ValidationSettings(), description="validation")
+    paper: PaperSettings = Field(default=PaperSettings(), description="paper session")
     risk: RiskSettings = Field(default=RiskSettings(), description="risk limits")
     simulation: SimulationSettings = Field(
         default=SimulationSettings(), description="simulated market"

@@ -237,3 +237,26 @@ class ModelSettings(Section):
     )
     lightgbm: LightGBMSettings = Field(default=LightGBMSettings(), description="LightGBM")
     random_forest: ForestSettings = Field(default=ForestSettings(), description="random forest")
+
+
+class ValidationSettings(Section):
+    """How a model is tested before the gate judges it."""
+
+    folds: int = Field(default=5, ge=2, le=50, description="walk-forward folds")
+    mode: Literal["expanding", "rolling"] = Field(
+        default="expanding", description="train on all that went before, or on as much each time"
+    )
+    holdout_frac: float = Field(
+        default=0.2,
+        gt=0,
+        lt=0.9,
+        description="last share of the history, touched once: the paper session replays it",
+    )
+
+
+class PaperSettings(Section):
+    """The paper session; account and costs are those of `sizing` and `costs`."""
+
+    prediction_threshold: float = Field(
+        default=0.6, ge=0.3, le=0.99, description="a side needs a probability above this"
+    )
