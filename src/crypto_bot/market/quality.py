@@ -157,8 +157,8 @@ def clean_candles(
         **found,
     )
     _refuse_values(raw, interval_ns, report)
-    ordered = _sorted_unique(raw, report, duplicates, repairs)
-    return ordered, _finish(report, ordered, interval_ns, repairs)
+    ordered, conflicts = _sorted_unique(raw, report, duplicates, repairs)
+    return ordered, _finish(report, ordered, interval_ns, conflicts, repairs)
 
 
 def _without_volume(raw: RawCandles, repairs: list[str]) -> RawCandles:
@@ -232,13 +232,14 @@ def _refusal(
 
 def _sorted_unique(
     raw: RawCandles, report: QualityReport, duplicates: DuplicatePolicy, repairs: list[str]
-) -> RawCandles:
+) -> tuple[RawCandles, int]:
+    """The candles in order, and how many conflicting duplicates were dropped."""
     if report.order != "ascending":
         raw = raw.take(np.argsort(raw.open_time, kind="stable"))
         repairs.append(f"sorted by time (order was {report.order})")
     repeats = np.flatnonzero(np.diff(raw.open_time) == 0)
     if not repeats.size:
-        return raw
+        return raw, 0
     differs = np.zeros(len(repeats), np.bool_)
     for column in raw.values.values():
         differs |= column[repeats] != column[repeats + 1]
@@ -250,7 +251,7 @@ def _sorted_unique(
         repairs.append(f"{conflicts} conflicting duplicates dropped, the last of each kept")
     keep = np.ones(len(raw.row), np.bool_)
     keep[repeats] = False
-    return raw.take(keep)
+    return raw.take(keep), conflicts
 
 
 def _conflict(
@@ -268,10 +269,13 @@ def _conflict(
 
 
 def _finish(
-    report: QualityReport, candles: RawCandles, interval_ns: int, repairs: list[str]
+    report: QualityReport,
+    candles: RawCandles,
+    interval_ns: int,
+    conflicts: int,
+    repairs: list[str],
 ) -> QualityReport:
     dropped = report.rows_read - len(candles.row)
-    conflicts = next((int(r.split()[0]) for r in repairs if "conflicting" in r), 0)
     return report.replace(
         rows_kept=len(candles.row),
         first_open=iso_time(int(candles.open_time[0])),
