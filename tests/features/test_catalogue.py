@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from crypto_bot.core.errors import ConfigError
@@ -12,7 +14,7 @@ from crypto_bot.features import (
     feature,
     known_names,
 )
-from crypto_bot.features.catalogue import FAMILIES
+from crypto_bot.features.catalogue import ALIASES, FAMILIES
 from features.sample_bars import random_bars
 
 
@@ -77,3 +79,13 @@ def test_no_name_belongs_to_two_families():
 def test_a_list_that_cannot_be_computed_is_refused(names, message):
     with pytest.raises(ConfigError, match=message):
         compute_features(random_bars(5), names)
+
+
+def test_every_family_and_short_name_is_documented():
+    page = (Path(__file__).parents[2] / "docs" / "features.md").read_text()
+    for family in FAMILIES:
+        letters = "N" if len(family.windows) < 2 else "FSG"
+        assert f"`{family.template.format(*letters)}`" in page, family.template
+    lacking = [name for name in ALIASES if f"`{name}`" not in page]
+    shortened = {"close_to_bb_lower", "close_to_bb_upper", "macd_line", "macd_signal", "macd_hist"}
+    assert set(lacking) <= shortened

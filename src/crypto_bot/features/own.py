@@ -96,8 +96,8 @@ def register_feature(
 
     Notes
     -----
-    A step sees one bar and its own state, so it cannot look ahead. Hold it to the laws with
-    ``pytest tests/laws/test_features.py``: they enrol whatever is registered.
+    A step sees one bar and its own state, so it cannot look ahead. ``tests/laws/test_features.py``
+    holds every feature to the declared numbers that is registered before it is collected.
 
     >>> from typing import NamedTuple
     >>> class Peak(NamedTuple):

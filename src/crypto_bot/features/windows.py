@@ -96,9 +96,9 @@ def deviation_step(
     ring[filled - 1] = x
     if filled < window:
         apart = ring[filled] - mean
-        weight = filled * (window - filled) / window
+        weight = filled * (window - filled) * (1.0 / window)
         total = squares + ring_squares[filled] + apart * apart * weight
-        return DeviationState(filled, mean, squares), np.sqrt(total / (window - spent))
+        return DeviationState(filled, mean, squares), np.sqrt(total * (1.0 / (window - spent)))
     end, end_squares = 0.0, 0.0
     for count in range(1, window + 1):
         place = window - count
@@ -107,7 +107,7 @@ def deviation_step(
         end_squares += gap * (ring[place] - end)
         ring[place] = end
         ring_squares[place] = end_squares
-    return DeviationState(0, 0.0, 0.0), np.sqrt(squares / (window - spent))
+    return DeviationState(0, 0.0, 0.0), np.sqrt(squares * (1.0 / (window - spent)))
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
