@@ -26,6 +26,7 @@ from crypto_bot.feedback.recommendation import (
     Recommendation,
     feedback_record,
     recommend,
+    record_feedback,
 )
 
 __all__ = [
@@ -46,4 +47,5 @@ __all__ = [
     "feedback_record",
     "population_stability_index",
     "recommend",
+    "record_feedback",
 ]

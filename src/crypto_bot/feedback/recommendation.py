@@ -13,6 +13,7 @@ from crypto_bot.core.options import Options
 from crypto_bot.feedback.agreement import Agreement
 from crypto_bot.feedback.drift import STRONG_PSI, DriftLevel, FeatureDrift
 from crypto_bot.feedback.expectation import ExpectationReport
+from crypto_bot.journal import Feedback, Journal
 
 
 class FeedbackOptions(Options):
@@ -97,6 +98,39 @@ def feedback_record(
             {"feature": found.name, "psi": found.psi, "level": found.level.value} for found in drift
         ],
     }
+
+
+def record_feedback(
+    journal: Journal,
+    run_id: str,
+    symbol: str,
+    *,
+    agreement: Agreement | None = None,
+    expectation: ExpectationReport | None = None,
+    drift: Sequence[FeatureDrift] = (),
+    recommendation: Recommendation,
+) -> None:
+    """Write what was found into the journal's feedback table, kind 'paper'.
+
+    `agrees` is False when something is unexplained or worse than promised, None when there was too
+    little to tell, else True.
+    """
+    entry = Feedback(
+        symbol=symbol,
+        kind="paper",
+        agrees=_agrees(agreement, expectation),
+        detail=feedback_record(agreement, expectation, drift, recommendation),
+    )
+    journal.record_feedback(run_id, [entry])
+
+
+def _agrees(agreement: Agreement | None, expectation: ExpectationReport | None) -> bool | None:
+    if agreement is not None and agreement.unexplained > 0:
+        return False
+    if expectation is not None and expectation.is_disappointing:
+        return False
+    is_told = expectation is not None and expectation.is_known
+    return True if agreement is not None or is_told else None
 
 
 def _agreement_record(agreement: Agreement) -> dict[str, Any]:

@@ -52,9 +52,9 @@ class SessionRecord:
 
     Notes
     -----
-    A decision is written no later than the orders that follow from it, so after a kill -9 a bar
-    without a written decision has no order. `recorded` gives what was decided then, limits included:
-    a limit that no longer bites cannot rewrite the past.
+    A decision that a limit changed is written before the next order; others may wait for company.
+    So after a kill -9 a close up to the last written order either has its decision written, or was
+    not touched by a limit: a limit that no longer bites cannot rewrite the past.
     """
 
     def __init__(self, journal: Journal | None, run_id: str, *, batch: int) -> None:
@@ -66,12 +66,20 @@ class SessionRecord:
         self._known_decisions: dict[tuple[str, int], Decision] = {}
         self._known_orders: dict[str, Order] = {}
         self._known_fills: dict[str, Fill] = {}
+        self._has_changed_decision = False
         if journal is not None:
             self._known_decisions = {
                 (known.symbol, known.bar_close_ns): known for known in journal.decisions(run_id)
             }
             self._known_orders = {known.client_id: known for known in journal.orders(run_id)}
             self._known_fills = {known.client_id: known for known in journal.fills(run_id)}
+        self._acted_until_ns = max(
+            (known.created_at_ns for known in self._known_orders.values()), default=-1
+        )
+
+    def was_acted_on(self, time_ns: int) -> bool:
+        """True up to the last close whose orders an earlier start of this run wrote."""
+        return time_ns <= self._acted_until_ns
 
     def recorded(self, symbol: str, bar_close_ns: int) -> Decision | None:
         """The decision an earlier start of this run wrote for this bar, if any."""
@@ -85,6 +93,7 @@ class SessionRecord:
         known = self._known_decisions.get((decision.symbol, decision.bar_close_ns))
         if known is None:
             self._decisions.append(decision)
+            self._has_changed_decision |= bool(decision.detail)
             return
         before, now = (known.direction, known.score), (decision.direction, decision.score)
         if before != now:
@@ -104,16 +113,15 @@ class SessionRecord:
                 raise DataError(_changed("fill", fill.client_id, self._run_id))
 
     def commit_orders(self, orders: Sequence[Order]) -> None:
-        """Make orders, and every decision up to them, durable. Only then may they be sent."""
+        """Make orders, and what the limits changed before them, durable. Only then are they sent."""
         for order in orders:
             known = self._known_orders.get(order.client_id)
             if known is not None and known != order:
                 raise DataError(_changed("order", order.client_id, self._run_id))
         fresh = [order for order in orders if order.client_id not in self._known_orders]
-        if self._journal is None:
-            self._decisions.clear()
-        elif fresh:
-            self._write_decisions(self._journal)
+        if self._journal is not None and fresh:
+            if self._has_changed_decision:
+                self._write_decisions(self._journal)
             self._journal.record_orders(self._run_id, fresh)
 
     def end_of_bar(self) -> None:
@@ -136,6 +144,7 @@ class SessionRecord:
         if self._decisions:
             journal.record_decisions(self._run_id, self._decisions)
             self._decisions.clear()
+        self._has_changed_decision = False
 
 
 def _changed(what: str, client_id: str, run_id: str) -> str:

@@ -233,6 +233,8 @@ class PaperSession:
                 return None
             step, limit = Step(known.detail["step"]), str(known.detail["limit"])
             return Intervention(lane.symbol, lane.index, time_ns, step, limit, known.reason)
+        if self._record.was_acted_on(time_ns):
+            return None
         entry = next((order for order in orders if leg_of(order) == ENTRY), None)
         if entry is not None:
             intent = EntryIntent(
