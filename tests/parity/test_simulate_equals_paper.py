@@ -1,0 +1,173 @@
+"""One fill rule: a backtest's bars replayed through the paper session give the same trades."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from crypto_bot.core import ExitReason
+from crypto_bot.engine import CostOptions, ExitOptions, SizingOptions
+from crypto_bot.feedback import compare_with_backtest
+from crypto_bot.strategies import get_strategy, list_strategies, parameter_grid
+from crypto_bot.trading import (
+    ModelDecisions,
+    PaperOptions,
+    PaperSession,
+    StrategyDecisions,
+    TradedSymbol,
+    expected_backtest,
+    expected_trades,
+)
+from paper_markets import NO_LIMITS, ModelLike, Scripted, market, traded
+
+HISTORY, STRETCH = 3_300, 260
+RULES = tuple(name for name in list_strategies() if not get_strategy(name).predictions)
+# Asks less of a dip than the defaults, so that it trades within a short stretch.
+EAGER = {
+    "dip_hunter": {
+        "dip_frac": 0.005,
+        "rsi_max": 50,
+        "rsi_exit": 60,
+        "percent_b_max": 0.5,
+        "volume_ratio_min": 1.0,
+        "adx_max": 60,
+    }
+}
+
+
+def maker_of(name, variant=0):
+    if name == "model":
+        return ModelDecisions(ModelLike(), threshold=0.5)
+    if name == "binary model":
+        return ModelDecisions(ModelLike((0, 1)), threshold=0.55)
+    parameters = EAGER.get(name, {}) if variant == 0 else parameter_grid(name, 4)[variant]
+    return StrategyDecisions(get_strategy(name, **parameters))
+
+
+MAKERS = (*RULES, "model", "binary model")
+
+fractions = st.one_of(st.none(), st.sampled_from([0.002, 0.01, 0.03]))
+exits = st.builds(
+    ExitOptions,
+    stop_loss_frac=st.sampled_from([0.001, 0.004, 0.01, 0.03]),
+    take_profit_frac=fractions,
+    trailing_stop_frac=fractions,
+    max_holding_bars=st.one_of(st.none(), st.integers(1, 30)),
+    cooldown_bars=st.integers(0, 6),
+    signal_exit=st.sampled_from([None, "flat", "opposite", "never"]),
+    reentry=st.sampled_from(["new_signal", "while_signal"]),
+)
+sizing = st.builds(
+    SizingOptions,
+    method=st.sampled_from(["percent_of_equity", "fixed_quote", "risk_to_stop"]),
+    fraction=st.sampled_from([0.1, 0.73, 1.0]),
+    quote=st.sampled_from([333.0, 50_000.0]),
+    allow_short=st.booleans(),
+    initial_cash=st.sampled_from([1_000.0, 100_000.0]),
+)
+costs = st.builds(
+    CostOptions,
+    taker_fee_frac=st.sampled_from([0.0, 0.001]),
+    maker_fee_frac=st.sampled_from([0.0, 0.0004]),
+    slippage_frac=st.sampled_from([0.0, 0.001]),
+    quantity_step=st.sampled_from([0.0, 0.01, 1.0]),
+    minimum_notional_quote=st.sampled_from([0.0, 400.0]),
+)
+
+
+@cache
+def market_of(seed):
+    return market("BTC/USDT", HISTORY + STRETCH, seed)
+
+
+def session_of(symbols, options):
+    return PaperSession(symbols, options=PaperOptions(limits=NO_LIMITS, **options)).run()
+
+
+@pytest.mark.parametrize("name", MAKERS)
+@given(seed=st.integers(0, 20), variant=st.integers(0, 3), exits=exits, sizing=sizing, costs=costs)
+@settings(max_examples=12, deadline=None, derandomize=True)
+def test_paper_gives_the_trades_of_the_backtest_to_the_last_bit(
+    name, seed, variant, exits, sizing, costs
+):
+    bars = market_of(seed)
+    one = TradedSymbol(bars[HISTORY:], maker_of(name, variant), bars[:HISTORY])
+    options = {"exits": exits, "sizing": sizing, "costs": costs}
+    paper, backtest = session_of([one], options), expected_backtest(one, **options)
+    agreement = compare_with_backtest(paper.trades, {"BTC/USDT": backtest.trades})
+    assert agreement.equal, agreement.describe()
+    assert paper.trades["BTC/USDT"].tobytes() == backtest.trades.tobytes()
+    assert paper.equity.tobytes() == backtest.equity.tobytes()
+    fills = [(fill.quantity, fill.price, fill.fee_quote) for fill in paper.fills]
+    rows = backtest.fills
+    assert fills == list(zip(np.abs(rows["quantity"]), rows["price"], rows["fee"], strict=True))
+
+
+@given(
+    directions=st.lists(st.integers(-1, 1), min_size=STRETCH, max_size=STRETCH),
+    seed=st.integers(0, 20),
+    exits=exits,
+    sizing=sizing,
+)
+@settings(max_examples=30, deadline=None, derandomize=True)
+def test_any_sequence_of_directions_trades_as_in_the_backtest(directions, seed, exits, sizing):
+    one = TradedSymbol(market_of(seed)[HISTORY:], Scripted(directions))
+    options = {"exits": exits, "sizing": sizing}
+    paper, backtest = session_of([one], options), expected_backtest(one, **options)
+    assert paper.trades["BTC/USDT"].tobytes() == backtest.trades.tobytes()
+    assert paper.equity.tobytes() == backtest.equity.tobytes()
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_every_maker_trades_in_the_markets_it_is_compared_on(name):
+    trades = [
+        len(expected_backtest(TradedSymbol(bars[HISTORY:], maker_of(name), bars[:HISTORY])).trades)
+        for bars in map(market_of, range(20))
+    ]
+    assert sum(trades) > 0
+
+
+def test_every_reason_to_exit_occurs_in_what_is_compared():
+    tight = ExitOptions(
+        stop_loss_frac=0.01,
+        take_profit_frac=0.012,
+        trailing_stop_frac=0.011,
+        max_holding_bars=12,
+        cooldown_bars=2,
+    )
+    seen = set()
+    for seed in range(6):
+        for name, exits in (("sma_cross", tight), ("mean_bot", None), ("sma_cross", None)):
+            bars = market_of(seed)
+            one = TradedSymbol(bars[HISTORY:], maker_of(name), bars[:HISTORY])
+            options = {} if exits is None else {"exits": exits}
+            paper = session_of([one], options).trades["BTC/USDT"]
+            assert paper.tobytes() == expected_backtest(one, **options).trades.tobytes()
+            seen |= set(paper["exit_reason"].tolist())
+    assert {ExitReason(reason).name for reason in seen} == set(ExitReason.__members__)
+
+
+def test_many_symbols_at_once_trade_as_each_does_alone():
+    symbols = [
+        traded(f"A{seed}/USDT", 200 + 30 * seed, seed, maker_of(name), history=500)
+        for seed, name in enumerate(("model", "sma_cross", "trend_bot", "rsi"))
+    ]
+    options = {"exits": ExitOptions(stop_loss_frac=0.01)}
+    agreement = compare_with_backtest(
+        session_of(symbols, options).trades, expected_trades(symbols, **options)
+    )
+    assert agreement.equal, agreement.describe()
+    assert agreement.matched > 20
+
+
+def test_without_history_nothing_is_traded_until_features_have_settled():
+    bars = market_of(3)
+    one = TradedSymbol(bars, maker_of("ema_cross"))
+    paper = session_of([one], {}).trades["BTC/USDT"]
+    assert paper.tobytes() == expected_backtest(one).trades.tobytes()
+    assert len(paper) > 0
+    assert paper["entry_bar"][0] > get_strategy("ema_cross").history_bars() - 2
