@@ -58,7 +58,9 @@ def sample_contents(symbols=3, bars=3_000):
     hold = 100_000 * first.close / first.close[0]
     labels, probabilities = predictions(len(first))
     fast, slow = (5, 10, 15, 20), (25, 30, 40, 50, 60)
-    sharpe = np.array([[run(first, "sma_cross", fast=x, slow=y).metrics.sharpe for x in fast] for y in slow])
+    sharpe = np.array(
+        [[run(first, "sma_cross", fast=x, slow=y).metrics.sharpe for x in fast] for y in slow]
+    )
     sharpe[0, -1] = np.nan
     checks = (
         GateCheck("log loss beats the base rate", 0.6874, 0.6931, "below", True),

@@ -10,6 +10,7 @@ from typing import Any
 
 from crypto_bot.core.timeframes import iso_time
 from crypto_bot.report.charts import (
+    CANDLES_SHOWN,
     Chart,
     calibration_chart,
     equity_chart,
@@ -61,6 +62,7 @@ def render_page(contents: ReportContents, files: Mapping[str, str]) -> str:
         views=views,
         matrix=strategy_matrix(contents.strategies),
         files=files,
+        candles_shown=CANDLES_SHOWN,
         config=_yaml(contents.config),
         chart_json=_script_json(charts),
         has_charts=bool(charts),
