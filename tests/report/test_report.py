@@ -11,6 +11,8 @@ import pytest
 
 from crypto_bot.core.errors import StorageError
 from crypto_bot.report import GateView, ReportContents, write_report
+from crypto_bot.report.page import render_page
+from crypto_bot.report.plots import png_files
 from report.sample import sample_contents
 
 SECTIONS = (
@@ -167,10 +169,16 @@ def test_an_empty_run_says_in_words_what_is_missing(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "part", ["equity", "strategies", "heat_maps", "models", "gates", "quality", "records"]
+    "part", ["equity", "strategies", "heat_maps", "models", "gates", "quality"]
 )
-def test_any_part_may_be_absent(part, tmp_path):
-    assert write_report(replace(sample_contents(), **{part: ()}), tmp_path).is_file()
+def test_any_part_may_be_absent(part):
+    page = render_page(replace(sample_contents(), **{part: ()}), {})
+    assert without_plotly(page).count('class="absent"') == 1
+
+
+def test_pictures_of_absent_parts_are_not_drawn():
+    without = replace(sample_contents(), models=(), equity=(), predictions=None)
+    assert png_files(without) == {}
 
 
 def test_words_from_outside_cannot_become_markup(page, tmp_path):

@@ -98,7 +98,8 @@ def _predictions(view: PredictionsView) -> Figure:
     upper.plot(moments, view.close[rows], color=GREY, linewidth=0.9)
     upper.set_ylabel("close")
     upper.set_title(f"Predictions, {view.symbol}", fontsize=11)
-    lower.plot(moments, view.prediction[rows], color=BLUE, linewidth=0.7)
+    dots: dict[str, Any] = {"linestyle": "none", "marker": ".", "markersize": 2.2, "alpha": 0.6}
+    lower.plot(moments, view.prediction[rows], color=BLUE, **dots)
     lower.axhline(view.threshold, color=ORANGE, linestyle="--", linewidth=1.2)
     lower.annotate(f"threshold {view.threshold:g}", (0.005, view.threshold + 0.02),
                    xycoords=("axes fraction", "data"), color=ORANGE, fontsize=9)  # fmt: skip

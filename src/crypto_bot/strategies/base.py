@@ -64,11 +64,6 @@ class Definition:
     predictions: tuple[str, ...]
     function: Function
 
-    @property
-    def summary(self) -> str:
-        """First line of the function's docstring."""
-        return (getdoc(self.function) or "").splitlines()[0]
-
     def bind(self, values: Mapping[str, Any]) -> Strategy:
         """The strategy with these parameters; raises ConfigError as `<name>.<parameter> must ...`."""
         try:
