@@ -310,9 +310,9 @@ def _next_other(direction: PerBarDirection, words: Index, t: int, bars: int) -> 
     """The first bar after t with another direction than at t; `bars` where none has."""
     value = direction[t]
     t += 1
-    while t < bars and t & 7:
-        if direction[t] != value:
-            return t
+    while t & 7:
+        if t >= bars or direction[t] != value:
+            return min(t, bars)
         t += 1
     run = value * _EVERY_BYTE if value >= 0 else -1
     word = t >> _WORD_BITS

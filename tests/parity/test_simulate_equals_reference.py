@@ -1,0 +1,103 @@
+"""One meaning, three implementations: the plain twin, `simulate`, and the fast path of `sweep`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from reference.engine_cases import markets, option_sets, random_bars, random_direction, signals
+from reference.engine_reference import reference_backtest
+
+from crypto_bot.core import TRADE
+from crypto_bot.engine import simulate
+from crypto_bot.engine.matching import matching_rules
+from crypto_bot.engine.metrics import METRICS, metric_columns
+from crypto_bot.engine.sweep_kernel import direction_room, prepare_market, sweep_kernel
+
+CLOSE = {"rel": 1e-9, "abs": 1e-9}
+
+
+@settings(max_examples=300, deadline=None, derandomize=True)
+@given(markets(), option_sets())
+def test_simulate_equals_the_plain_twin(market, options):
+    bars, direction = market
+    costs, exits, sizing = options
+    result = simulate(bars, signals(direction), costs=costs, exits=exits, sizing=sizing)
+    account, metrics = reference_backtest(bars, direction, costs, exits, sizing)
+
+    assert len(result.trades) == len(account.trades)
+    for ours, twin in zip(result.trades, account.trades, strict=True):
+        assert set(twin) == set(TRADE.names)
+        for name in TRADE.names:
+            assert ours[name] == pytest.approx(twin[name], **CLOSE), name
+    np.testing.assert_allclose(result.equity, account.equity, rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(result.position, account.position, rtol=1e-9, atol=1e-9)
+    assert result.refused_entries == account.refused
+    assert set(metrics) == set(METRICS)
+    assert_same_metrics(asdict(result.metrics), metrics)
+
+
+@settings(max_examples=300, deadline=None, derandomize=True)
+@given(markets(most=300), option_sets(), st.integers(0, 2**32 - 1))
+def test_the_sweep_kernel_equals_simulate(market, options, seed):
+    bars, direction = market
+    costs, exits, sizing = options
+    columns = [direction, random_direction(seed, len(bars))]
+    assert_kernel_equals_simulate(bars, columns, costs, exits, sizing)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_the_sweep_kernel_equals_simulate_over_many_blocks_and_days(seed):
+    rng = np.random.default_rng(seed)
+    bars = random_bars(seed, 5_000, timeframe="5m", move=0.003, decimals=4, outages=0.002)
+    runs = [3.0, 40.0, 400.0, 4_000.0]
+    columns = [random_direction(seed * 10 + i, 5_000, mean_run=run) for i, run in enumerate(runs)]
+    for _ in range(8):
+        costs, exits, sizing = draw_options(rng)
+        assert_kernel_equals_simulate(bars, columns, costs, exits, sizing)
+
+
+def assert_kernel_equals_simulate(bars, columns, costs, exits, sizing):
+    room = direction_room(len(columns), len(bars))
+    for column, direction in zip(room, columns, strict=True):
+        column[: len(bars)] = direction
+    rules = matching_rules(costs, exits, sizing)
+    tallies = sweep_kernel(prepare_market(bars), room, sizing.initial_cash, rules)
+    fast = metric_columns(tallies, bars, sizing.initial_cash)
+    for row, direction in enumerate(columns):
+        slow = simulate(bars, signals(direction), costs=costs, exits=exits, sizing=sizing)
+        values = {name: column[row] for name, column in fast.items()}
+        assert_same_metrics(
+            {name: None if np.isnan(value) else value for name, value in values.items()},
+            asdict(slow.metrics),
+        )
+
+
+def assert_same_metrics(ours, twin):
+    for name in METRICS:
+        if twin[name] is None or ours[name] is None:
+            assert ours[name] is twin[name], (name, ours[name], twin[name])
+        else:
+            assert ours[name] == pytest.approx(twin[name], **CLOSE), name
+
+
+def draw_options(rng):
+    """Options of one long market: no hypothesis, so that each market is compiled and built once."""
+    from crypto_bot.engine import CostOptions, ExitOptions, Reentry, SignalExit, SizingOptions
+
+    maybe = lambda values: None if rng.random() < 0.4 else float(rng.choice(values))  # noqa: E731
+    exits = ExitOptions(
+        stop_loss_frac=maybe([0.004, 0.03]),
+        take_profit_frac=maybe([0.006, 0.05]),
+        trailing_stop_frac=maybe([0.005, 0.04]),
+        max_holding_bars=None if rng.random() < 0.5 else int(rng.integers(1, 300)),
+        cooldown_bars=int(rng.integers(0, 3)),
+        signal_exit=SignalExit(rng.choice(list(SignalExit))),
+        reentry=Reentry(rng.choice(list(Reentry))),
+    )
+    fee = float(rng.choice([0.0, 0.0005]))
+    costs = CostOptions(taker_fee_frac=fee, maker_fee_frac=fee / 2, slippage_frac=fee)
+    return costs, exits, SizingOptions(allow_short=bool(rng.random() < 0.7))
