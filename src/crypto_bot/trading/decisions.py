@@ -108,6 +108,11 @@ class ModelDecisions:
         del bar
         return _last(self._signals_of(values.reshape(1, -1)))
 
+    def decide_rows(self, values: PerBarFeature) -> list[tuple[int, float]]:
+        """`decide` for bars of several symbols at once, (rows, features); rows never mix."""
+        direction, score = self._signals_of(values)
+        return list(zip(direction.tolist(), score.tolist(), strict=True))
+
     def signals(self, columns: Mapping[str, PerBar]) -> Signals:
         return self._signals_of(np.column_stack([columns[name] for name in self.feature_names]))
 

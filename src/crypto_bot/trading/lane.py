@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from crypto_bot.core.arrays import PerRow
@@ -13,6 +15,7 @@ from crypto_bot.engine.options import CostOptions, ExitOptions, SizingOptions
 from crypto_bot.features import FeatureStream, compute_features
 from crypto_bot.journal import Decision
 from crypto_bot.trading.broker import PaperBroker
+from crypto_bot.trading.decisions import DecisionMaker, ModelDecisions
 from crypto_bot.trading.twin import TradedSymbol, exits_for
 
 _UNSETTLED = "features not settled"
@@ -43,7 +46,7 @@ class Lane:
         self.interval_ns = bars.interval_ns
         self.index = -1
         self._bars = iter(bars)
-        self._maker = traded.maker.started(names)
+        self._maker: DecisionMaker = traded.maker.started(names)
         self._stream = FeatureStream(names) if names else None
         self._is_settled = not names
         history = traded.history
@@ -69,14 +72,45 @@ class Lane:
         self.index += 1
         return self.broker.on_bar(self._bar)
 
-    def decide(self, time_ns: int) -> Decision:
-        """What is wanted at the close of the bar just taken."""
+    @property
+    def maker(self) -> DecisionMaker:
+        return self._maker
+
+    @property
+    def bar(self) -> Bar:
+        """The bar just taken."""
         if self._bar is None:
             raise DataError(f"{self.symbol} must have a bar before a decision, had none")
-        values = _NO_VALUES if self._stream is None else self._stream.update(self._bar)
-        direction, score = self._maker.decide(values, self._bar)
+        return self._bar
+
+    def values(self) -> PerRow:
+        """float64 (features,) at the close of the bar just taken; call once a bar."""
+        return _NO_VALUES if self._stream is None else self._stream.update(self.bar)
+
+    def decision(self, time_ns: int, direction: int, score: float) -> Decision:
+        """The maker's answer, or none while a feature still depends on where the data began."""
         if not self._is_settled and self._stream is not None:
             self._is_settled = self._stream.is_settled
             if not self._is_settled:
                 return Decision(self.symbol, time_ns, 0, 0.0, _UNSETTLED)
         return Decision(self.symbol, time_ns, direction, score)
+
+
+def decide_all(lanes: Sequence[Lane], time_ns: int) -> list[Decision]:
+    """What each lane wants at this close; lanes that share a model ask it once, together."""
+    values = [lane.values() for lane in lanes]
+    sharing: dict[int, list[int]] = {}
+    for place, lane in enumerate(lanes):
+        sharing.setdefault(id(lane.maker), []).append(place)
+    answers: dict[int, tuple[int, float]] = {}
+    for places in sharing.values():
+        maker = lanes[places[0]].maker
+        if len(places) > 1 and isinstance(maker, ModelDecisions):
+            rows = maker.decide_rows(np.array([values[place] for place in places]))
+            answers.update(zip(places, rows, strict=True))
+        else:
+            answers.update(
+                (place, lanes[place].maker.decide(values[place], lanes[place].bar))
+                for place in places
+            )
+    return [lane.decision(time_ns, *answers[place]) for place, lane in enumerate(lanes)]

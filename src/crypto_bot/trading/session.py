@@ -19,7 +19,7 @@ from crypto_bot.core.timeframes import Clock, ReplayClock
 from crypto_bot.engine.options import CostOptions, ExitOptions, SizingOptions
 from crypto_bot.journal import Decision, Journal
 from crypto_bot.trading.broker import ENTRY, EXIT, leg_of
-from crypto_bot.trading.lane import Lane
+from crypto_bot.trading.lane import Lane, decide_all
 from crypto_bot.trading.recording import Intervention, SessionRecord, Step
 from crypto_bot.trading.risk import (
     Blocked,
@@ -176,10 +176,9 @@ class PaperSession:
                 self._fills += fills
                 self._record.add_fills(fills)
         self._mark(time_ns)
-        wanted = [(lane, lane.decide(time_ns)) for lane in lanes]
         asked = [
             (lane, decision, lane.broker.intents(decision.direction, decision.score))
-            for lane, decision in wanted
+            for lane, decision in zip(lanes, decide_all(lanes, time_ns), strict=True)
         ]
         self._act(self._limited(time_ns, asked))
         self._decisions += len(lanes)
