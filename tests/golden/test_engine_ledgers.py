@@ -235,7 +235,9 @@ def test_signal_exit_says_what_a_direction_does_to_a_position():
     candles = [FLAT_CANDLE] * 5
     direction = [1, 0, -1, -1, -1]
     exit_bars = {
-        choice: list(run(candles, direction, exits=ExitOptions(signal_exit=choice)).trades["exit_bar"])
+        choice: list(
+            run(candles, direction, exits=ExitOptions(signal_exit=choice)).trades["exit_bar"]
+        )
         for choice in SignalExit
     }
     # FLAT: out at open 2 (0 at close 1), short in at open 3. OPPOSITE: reversed at open 3.

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from reference.engine_cases import markets, option_sets, random_bars, random_direction, signals
-from reference.engine_reference import reference_backtest
 
 from crypto_bot.core import TRADE
 from crypto_bot.engine import simulate
 from crypto_bot.engine.matching import matching_rules
 from crypto_bot.engine.metrics import METRICS, metric_columns
 from crypto_bot.engine.sweep_kernel import direction_room, prepare_market, sweep_kernel
+from reference.engine_cases import markets, option_sets, random_bars, random_direction, signals
+from reference.engine_reference import reference_backtest
 
 CLOSE = {"rel": 1e-9, "abs": 1e-9}
 

@@ -170,8 +170,8 @@ class _Account:
         elif self.blocked_closes:
             self.blocked_closes -= 1
         elif allowed and not self.ruined:
-            if self.exits.reentry.value == "while_signal" or wanted != before:
-                self.order_in = wanted
+            is_enough = self.exits.reentry.value == "while_signal" or wanted != before
+            self.order_in = wanted if is_enough else 0
 
 
 def reference_metrics(bars, account, cash):
