@@ -1,0 +1,196 @@
+"""Predictions of rows that their model never saw, and what trading on them would have earned."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from crypto_bot.core.arrays import Index, Mask, PerBar, PerRowClass
+from crypto_bot.core.bars import Bars
+from crypto_bot.core.errors import DataError
+from crypto_bot.core.models import class_column, require_schema
+from crypto_bot.core.progress import track
+from crypto_bot.engine import (
+    BacktestResult,
+    CostOptions,
+    ExitOptions,
+    SizingOptions,
+    exits_for,
+    simulate,
+)
+from crypto_bot.strategies import Strategy
+from crypto_bot.training import Dataset, TrainedModel, Trainer
+from crypto_bot.validation.leaks import (
+    check_predictions_out_of_sample,
+    check_scaler_inside_fold,
+    check_split_purged,
+)
+from crypto_bot.validation.splits import Split
+
+
+@dataclass(frozen=True, eq=False)
+class OutOfSample:
+    """What each row's fold predicted for it.
+
+    Attributes
+    ----------
+    probabilities : float64 (rows, classes)    columns as in `classes`; NaN where untested
+    fold : int64 (rows,)                       which fold tested the row, -1 where none did
+    classes : tuple of int
+    models : tuple of TrainedModel             one a fold
+    splits : tuple of Split
+    start_ns, end_ns : int                     first and last tested decision
+    """
+
+    probabilities: PerRowClass
+    fold: Index
+    classes: tuple[int, ...]
+    models: tuple[TrainedModel, ...]
+    splits: tuple[Split, ...]
+    start_ns: int
+    end_ns: int
+
+    @property
+    def is_tested(self) -> Mask:
+        """bool (rows,)"""
+        return self.fold >= 0
+
+
+def out_of_sample(dataset: Dataset, trainer: Trainer, splits: Sequence[Split]) -> OutOfSample:
+    """Train one model a fold and predict the rows it never saw.
+
+    Raises
+    ------
+    LeakError    if a split is not purged, a scaler saw other rows, or a row is tested twice
+    DataError    if a fold's training rows are of one class
+
+    Notes
+    -----
+    Every split is checked by `check_split_purged` before its model is trained; a model that scales
+    its features by `check_scaler_inside_fold`; all predictions by
+    `check_predictions_out_of_sample`.
+    """
+    if not splits:
+        raise DataError("splits must hold at least one fold, was empty")
+    probabilities = np.full((len(dataset), len(dataset.classes)), np.nan)
+    fold = np.full(len(dataset), -1, dtype=np.int64)
+    models = []
+    for split in track(splits, f"validate {trainer.name}"):
+        found, model = predict_fold(dataset, trainer, split)
+        if (fold[split.test] >= 0).any():
+            raise DataError(f"fold {split.fold} must test rows no other fold tests, did not")
+        probabilities[split.test], fold[split.test] = found, split.fold
+        models.append(model)
+    check_predictions_out_of_sample(
+        probabilities, fold, splits, dataset.decided_at_ns, dataset.label_end_ns
+    )
+    tested = dataset.decided_at_ns[fold >= 0]
+    return OutOfSample(
+        probabilities=probabilities,
+        fold=fold,
+        classes=dataset.classes,
+        models=tuple(models),
+        splits=tuple(splits),
+        start_ns=int(tested.min()),
+        end_ns=int(tested.max()),
+    )
+
+
+def predict_fold(
+    dataset: Dataset, trainer: Trainer, split: Split
+) -> tuple[PerRowClass, TrainedModel]:
+    """Train on a fold's training rows; probabilities (test rows, classes) in the dataset's order."""
+    check_split_purged(split, dataset.decided_at_ns, dataset.label_end_ns)
+    train = dataset.take(split.train)
+    model = trainer.fit(train)
+    predictor = model.predictor
+    require_schema(dataset.feature_names, predictor)
+    if predictor.scaler is not None:
+        mean, scale = predictor.scaler
+        check_scaler_inside_fold(mean, scale, train.features, dataset.feature_names)
+    found = predictor.predict_proba(np.ascontiguousarray(dataset.features[split.test]))
+    columns = [class_column(predictor, label, found) for label in dataset.classes]
+    return np.column_stack(columns), model
+
+
+def prediction_columns(dataset: Dataset, predictions: OutOfSample, bars: Bars) -> dict[str, PerBar]:
+    """Out-of-sample `p_up` and `p_down` at each bar, float64 (bars,); NaN where untested.
+
+    Raises DataError if these are not the bars that the dataset was built from.
+    """
+    rows = _rows_of(dataset, bars)
+    down = -1 if -1 in dataset.classes else 0
+    columns = {}
+    for name, label in (("p_up", 1), ("p_down", down)):
+        if label not in dataset.classes:
+            raise DataError(f"classes must hold {label} for {name}, was {dataset.classes}")
+        column = np.full(len(bars), np.nan)
+        k = dataset.classes.index(label)
+        column[dataset.bar_index[rows]] = predictions.probabilities[rows, k]
+        columns[name] = column
+    return columns
+
+
+def trade_out_of_sample(
+    dataset: Dataset,
+    predictions: OutOfSample,
+    bars: Sequence[Bars],
+    strategy: Strategy,
+    *,
+    costs: CostOptions | None = None,
+    exits: ExitOptions | None = None,
+    sizing: SizingOptions | None = None,
+) -> list[BacktestResult]:
+    """Trade each symbol on its out-of-sample predictions through the engine, costs included.
+
+    Parameters
+    ----------
+    bars : one `Bars` a symbol       those the dataset was built from
+    strategy : Strategy              reads `p_up` and `p_down`, such as `get_strategy("model")`
+
+    Returns
+    -------
+    list[BacktestResult]    per symbol, over the bars from the first to the last tested decision and
+                            the one bar after it, at whose open the last decision is filled
+    """
+    found = []
+    for each in bars:
+        columns = prediction_columns(dataset, predictions, each)
+        stretch = _tested_stretch(each, predictions)
+        cut = {name: column[stretch] for name, column in columns.items()}
+        signals = strategy.signals(cut)
+        found.append(
+            simulate(
+                each[stretch],
+                signals,
+                costs=costs,
+                exits=exits_for(strategy, exits or ExitOptions()),
+                sizing=sizing,
+            )
+        )
+    return found
+
+
+def _tested_stretch(bars: Bars, predictions: OutOfSample) -> slice:
+    first = int(np.searchsorted(bars.close_time, predictions.start_ns))
+    last = int(np.searchsorted(bars.close_time, predictions.end_ns, side="right"))
+    if first >= last:
+        raise DataError(f"{bars.symbol} must have bars in the tested stretch, had none")
+    return slice(first, min(last + 1, len(bars)))
+
+
+def _rows_of(dataset: Dataset, bars: Bars) -> Index:
+    if bars.symbol not in dataset.symbols:
+        raise DataError(f"{bars.symbol} must be one of {', '.join(dataset.symbols)}, was not")
+    rows = np.flatnonzero(dataset.symbol_index == dataset.symbols.index(bars.symbol))
+    at = dataset.bar_index[rows]
+    if rows.size and (
+        at.max() >= len(bars)
+        or not np.array_equal(bars.close_time[at], dataset.decided_at_ns[rows])
+    ):
+        raise DataError(
+            f"{bars.symbol} bars must be those the dataset was built from, times differ"
+        )
+    return rows
