@@ -1,0 +1,85 @@
+"""One row through 300 trees: our compiled walker beside LightGBM's own `Booster.predict`, same run, one thread.
+
+The answers are compared bit for bit first; a wrong one counts as a figure that does not hold.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+FEATURES, LEAVES, TREES, ROWS = 60, 31, 300, 2000
+TARGET_ONE_ROW_US = 15.0
+
+
+def run() -> list[dict[str, Any]]:
+    """Rows of name, value, unit, target, holds."""
+    booster, values = _booster()
+    from crypto_bot.predictors import TreePredictor, read_lightgbm, seal_text
+
+    start = time.perf_counter()
+    ensemble, names = read_lightgbm(seal_text(booster.model_to_string()))
+    predictor = TreePredictor(ensemble, names, (0, 1))
+    load_ms = (time.perf_counter() - start) * 1e3
+    start = time.perf_counter()
+    predictor.predict_one(values[0])
+    first_ms = (time.perf_counter() - start) * 1e3
+    is_equal = bool(np.array_equal(predictor.predict_proba(values)[:, 1], booster.predict(values)))
+    walker, slow = _microseconds(predictor.predict_one, values)
+    library, _ = _microseconds(lambda row: booster.predict(row[None], num_threads=1), values)
+    batch = _batch_us(predictor.predict_proba, values)
+    library_batch = _batch_us(lambda rows: booster.predict(rows, num_threads=1), values)
+    holds = is_equal and walker <= TARGET_ONE_ROW_US
+    batch_holds = is_equal and batch <= library_batch
+    model = f"{TREES} trees x {LEAVES} leaves"
+    return [
+        _row(f"one row, {model}, from Python, median", walker, "us", TARGET_ONE_ROW_US, holds),
+        _row("one row, same, 99th percentile", slow, "us"),
+        _row("one row, same, LightGBM Booster.predict, median", library, "us"),
+        _row("many rows, same, a row", batch, "us", library_batch, batch_holds),
+        _row("many rows, same, LightGBM, a row", library_batch, "us"),
+        _row("answers equal LightGBM's bit for bit (1 = yes)", float(is_equal), "", 1, is_equal),
+        _row("model text to predictor", load_ms, "ms"),
+        _row("first prediction of the process (compile or cached kernel)", first_ms, "ms"),
+    ]
+
+
+def _booster() -> tuple[Any, np.ndarray]:
+    import lightgbm
+
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(20_000, FEATURES))
+    labels = values[:, 0] + rng.normal(size=len(values)) > 0
+    settings = {"objective": "binary", "num_leaves": LEAVES, "max_bin": 63, "verbosity": -1}
+    rows = lightgbm.Dataset(values, label=labels)
+    return lightgbm.train(settings, rows, num_boost_round=TREES), values[:ROWS].copy()
+
+
+def _microseconds(predict: Callable[[np.ndarray], Any], values: np.ndarray) -> tuple[float, float]:
+    """Median and 99th percentile over a call a row, after a warm-up."""
+    for row in values[:50]:
+        predict(row)
+    times = []
+    for row in values:
+        start = time.perf_counter_ns()
+        predict(row)
+        times.append(time.perf_counter_ns() - start)
+    return float(np.median(times)) / 1e3, float(np.percentile(times, 99)) / 1e3
+
+
+def _batch_us(predict: Callable[[np.ndarray], Any], values: np.ndarray) -> float:
+    times = []
+    for _ in range(7):
+        start = time.perf_counter()
+        predict(values)
+        times.append(time.perf_counter() - start)
+    return float(np.median(times)) / len(values) * 1e6
+
+
+def _row(
+    name: str, value: float, unit: str, target: float | None = None, holds: bool | None = None
+) -> dict[str, Any]:
+    return {"name": name, "value": value, "unit": unit, "target": target, "holds": holds}
