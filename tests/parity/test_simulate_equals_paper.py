@@ -169,7 +169,7 @@ def test_symbols_that_share_a_model_trade_as_each_does_alone():
     symbols = [traded(f"A{seed}/USDT", 150, seed, shared, history=500) for seed in range(3)]
     agreement = compare_with_backtest(session_of(symbols, {}).trades, expected_trades(symbols))
     assert agreement.equal, agreement.describe()
-    assert agreement.matched > 20
+    assert agreement.matched > 9
 
 
 def test_without_history_nothing_is_traded_until_features_have_settled():

@@ -140,6 +140,19 @@ def test_a_day_starts_from_the_last_value_before_midnight():
     assert state.peak_equity_quote == 1000.0
 
 
+def test_drawdown_is_measured_from_the_highest_equity_seen(limits):
+    state = open_risk_state(1000.0, NOW)
+    for hour, equity in enumerate((1500.0, 1190.0)):
+        state = mark_risk_state(
+            state,
+            equity_quote=equity,
+            exposure_quote=0.0,
+            open_positions=0,
+            now_ns=NOW + hour * HOUR_NS,
+        )
+    assert "max_drawdown_frac 0.2, was 0.2067" in verdict(limits, state=state).reason
+
+
 @pytest.mark.parametrize("name", ["max_daily_loss_frac", "max_drawdown_frac", "stale_data_bars"])
 def test_a_limit_cannot_be_zero_or_less(name):
     with pytest.raises(ConfigError, match=f"{name} must be greater than 0, was 0"):

@@ -391,6 +391,98 @@ def test_a_limit_that_no_longer_bites_does_not_rewrite_the_past(tmp_path):
     assert second.trades["A/USDT"]["entry_bar"].tolist() == [1, 21]
 
 
+class Crash(Exception):
+    pass
+
+
+class Crashing(Journal):
+    """Fails right after the given write of orders, with everything else still in memory."""
+
+    last_write = 10_000
+
+    def record_orders(self, run_id, orders):
+        count = super().record_orders(run_id, orders)
+        self.writes = getattr(self, "writes", 0) + 1
+        if self.writes == self.last_write:
+            raise Crash
+        return count
+
+
+def crashed_and_resumed(path, traded, risk, *, last_write, before_close, after_crash):
+    """The result of a session resumed after a crash, and its run's orders before and after."""
+    closes = iter(range(10_000))
+
+    def should_stop():
+        before_close(next(closes))
+        return False
+
+    with Crashing(path) as journal:
+        journal.last_write = last_write
+        run_id = journal.start_run("paper", {})
+        with pytest.raises(Crash):
+            run(traded, risk=risk, journal=journal, run_id=run_id, should_stop=should_stop)
+        before = journal.orders(run_id)
+        journal.last_write = 10_000
+        after_crash()
+        result = run(traded, risk=risk, journal=journal, run_id=run_id)
+        return result, before, journal.orders(run_id)
+
+
+def test_a_limit_that_bites_only_now_does_not_rewrite_the_past(tmp_path):
+    switch = tmp_path / "KILL_SWITCH"
+    traded = [scripted("A/USDT", [100] * 8, [1, 1, 0, 1, 1, 1, 1, 1])]
+    result, before, after = crashed_and_resumed(
+        tmp_path / "j.sqlite",
+        traded,
+        limits(kill_switch_file=str(switch)),
+        last_write=3,
+        before_close=lambda close: None,
+        after_crash=switch.touch,
+    )
+    assert len(before) == 3
+    assert [(found.bar, found.step) for found in result.blocked] == [(4, Step.CLOSED)]
+    assert after[:3] == before
+    assert result.trades["A/USDT"]["entry_bar"].tolist() == [1, 4]
+
+
+def test_what_a_limit_changed_is_written_before_the_next_order(tmp_path):
+    switch = tmp_path / "KILL_SWITCH"
+
+    def on_for_one_close(close):
+        if close == 2:
+            switch.touch()
+        if close == 3:
+            switch.unlink()
+
+    result, before, after = crashed_and_resumed(
+        tmp_path / "j.sqlite",
+        [
+            scripted("A/USDT", [100] * 8, [0, 0, 1, 1, 1, 1, 1, 1]),
+            scripted("B/USDT", [100] * 8, [0, 0, 0, 0, 1, 1, 1, 1]),
+        ],
+        limits(kill_switch_file=str(switch)),
+        last_write=1,
+        before_close=on_for_one_close,
+        after_crash=lambda: None,
+    )
+    assert [(found.symbol, found.bar) for found in result.blocked] == [("A/USDT", 2)]
+    assert len(result.trades["A/USDT"]) == 0
+    assert after == before
+
+
+def test_other_fills_under_a_used_run_id_are_refused():
+    directions = [1, 1, 1, 1]
+    first = TradedSymbol(priced("A/USDT", [100] * 4, closes=[100] * 4), Scripted(directions))
+    other = TradedSymbol(
+        priced("A/USDT", [100, 101, 100, 100], closes=[100] * 4), Scripted(directions)
+    )
+    with Journal("sqlite://") as journal:
+        run_id = journal.start_run("paper", {})
+        run([first], journal=journal, run_id=run_id)
+        with pytest.raises(DataError, match=r"fill .*-entry must repeat run .*'s, was another"):
+            run([other], journal=journal, run_id=run_id)
+
+
 def test_other_candles_under_a_used_run_id_are_refused():
     with Journal("sqlite://") as journal:
         run_id = journal.start_run("paper", {})
