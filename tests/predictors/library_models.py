@@ -106,12 +106,19 @@ def card(model_type, classes=2, names=NAMES):
 
 
 def damaged(content, seed):
-    """The content with one random damage: a byte changed, some dropped, doubled, or the end cut."""
+    """The content with one random damage: a bit flipped, some bytes dropped, doubled, or the end cut.
+
+    The lowest bit turns digits into digits: the damage that only a checksum notices.
+    """
     rng = np.random.default_rng(seed)
     place = int(rng.integers(len(content)))
     kind = seed % 4
     if kind == 0:
-        return content[:place] + bytes([int(rng.integers(256))]) + content[place + 1 :]
+        return (
+            content[:place]
+            + bytes([content[place] ^ (1 if seed % 8 else 64)])
+            + content[place + 1 :]
+        )
     if kind == 1:
         return content[:place] + content[place + int(rng.integers(1, 40)) :]
     if kind == 2:
