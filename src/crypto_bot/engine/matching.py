@@ -148,7 +148,7 @@ def open_account(cash: float) -> AccountState:
     )
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, forceinline=True)
 def entry_quantity(equity: float, price: float, rules: MatchingRules) -> float:
     """Base quantity of an entry at `price`; 0 where the venue or an empty account refuses it."""
     affordable = equity / (price * (1.0 + rules.taker_fee_frac))
@@ -165,7 +165,7 @@ def entry_quantity(equity: float, price: float, rules: MatchingRules) -> float:
     return max(quantity, 0.0)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, forceinline=True)
 def protective_exit(
     side: int,
     is_entry_bar: bool,
@@ -199,7 +199,7 @@ def protective_exit(
     return NO_REASON, 0.0, 0.0, False
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, forceinline=True)
 def advance(
     state: AccountState,
     index: int,
@@ -290,7 +290,7 @@ def advance(
     return after, BarEvents(exit_open, entry_open, exit_inside)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, forceinline=True)
 def decide(
     state: AccountState,
     direction: int,
