@@ -15,6 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 VARIABLE = "NUMBA_CACHE_DIR"
+_FOUND = "CRYPTO_BOT_KERNELS_FOUND"
 _FOLDERS_KEPT = 4
 
 
@@ -38,7 +39,13 @@ def use_kernel_folder() -> None:
     root = Path(home) / "crypto-bot" / "kernels"
     folder = kernel_folder(Path(__file__).parent, root)
     os.environ[VARIABLE] = str(folder)
+    os.environ[_FOUND] = "yes" if folder.is_dir() else "no"
     _forget_old(root, folder)
+
+
+def kernels_were_cached() -> bool:
+    """True when this process started with kernels that an earlier one had compiled."""
+    return os.environ.get(_FOUND) == "yes"
 
 
 def _forget_old(root: Path, current: Path) -> None:

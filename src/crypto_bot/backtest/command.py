@@ -34,9 +34,9 @@ class CommandParser(argparse.ArgumentParser):
         super().__init__(**settings)
 
 
-def shared_options() -> argparse.ArgumentParser:
+def shared_options() -> CommandParser:
     """Options every command takes; absent ones leave no trace, so either place may set them."""
-    parser = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    parser = CommandParser(add_help=False, argument_default=argparse.SUPPRESS)
     parser.add_argument(
         "-c",
         "--config",

@@ -152,9 +152,9 @@ KEY_STATUS: dict[str, Effect] = {
     "learning_enabled": Effect(_LEARNING),
     "results_cache_dir": Effect("result files of backtests; `view` and `optimize` read them"),
     "model_update_interval_hours": Effect("retraining interval", unless=_update_interval),
-    "max_drawdown_threshold": Effect("`optimize`"),
-    "min_sharpe_threshold": Effect("`optimize`"),
-    "min_win_rate": Effect("`optimize`"),
+    "max_drawdown_threshold": Effect("`optimize` and the gate"),
+    "min_sharpe_threshold": Effect("`optimize` and the gate"),
+    "min_win_rate": Effect("`optimize` and the gate"),
     **_each(
         "scalp_backtest_config",
         ("max_positions", "min_position_size_usd", "position_size_pct", "max_risk_per_trade"),
@@ -271,6 +271,20 @@ KEY_STATUS: dict[str, Effect] = {
     **_each("validation", ("folds", "mode"), Effect("walk-forward test of every model")),
     "validation.holdout_frac": Effect("where development ends and the paper session begins"),
     "paper.prediction_threshold": Effect("the `model` strategy, in validation and on paper"),
+    **_each(
+        "gate",
+        (
+            "min_trades",
+            "min_deflated_sharpe",
+            "max_random_entry_p",
+            "must_beat_buy_and_hold",
+            "must_beat_majority_class",
+            "class_measure",
+            "min_class_edge",
+            "min_champion_margin",
+        ),
+        Effect("the gate"),
+    ),
     **_each(
         "risk",
         (

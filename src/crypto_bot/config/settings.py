@@ -27,6 +27,7 @@ from crypto_bot.config.stages import (
     CostSettings,
     DataSettings,
     ExitSettings,
+    GateSettings,
     JournalSettings,
     LoggingSettings,
     ModelSettings,
@@ -98,16 +99,16 @@ class Settings(Section):
         default=0.15,
         gt=0,
         le=1,
-        description="`optimize` keeps strategies below this drawdown, fraction",
+        description="largest drawdown `optimize` keeps and the gate promotes, fraction",
     )
     min_sharpe_threshold: float = Field(
-        default=0.2, description="`optimize` keeps strategies above this Sharpe ratio"
+        default=0.2, description="least Sharpe ratio `optimize` keeps and the gate promotes"
     )
     min_win_rate: float = Field(
         default=0.3,
         ge=0,
         le=1,
-        description="`optimize` keeps strategies above this win rate, fraction",
+        description="least win rate `optimize` keeps and the gate promotes, fraction",
     )
     scalp_backtest_config: ScalpSettings = Field(default=ScalpSettings(), description="scalping")
     strategies_to_test: tuple[str, ...] = Field(default=(), description="strategies; empty = all")
@@ -150,6 +151,7 @@ class Settings(Section):
     models: ModelSettings = Field(default=ModelSettings(), description="models")
     validation: ValidationSettings = Field(default=ValidationSettings(), description="validation")
     paper: PaperSettings = Field(default=PaperSettings(), description="paper session")
+    gate: GateSettings = Field(default=GateSettings(), description="promotion")
     risk: RiskSettings = Field(default=RiskSettings(), description="risk limits")
     simulation: SimulationSettings = Field(
         default=SimulationSettings(), description="simulated market"

@@ -137,7 +137,10 @@ class SizingSettings(Section):
     risk_frac: float = Field(
         default=0.01, gt=0, le=1, description="risk_to_stop: share of equity lost at the stop"
     )
-    allow_short: bool = Field(default=True, description="off: direction -1 only closes longs")
+    allow_short: bool = Field(
+        default=False,
+        description="off: direction -1 only closes longs; borrow and funding are not charged",
+    )
     initial_cash: float = Field(default=100_000.0, gt=0, description="quote currency at the start")
 
 
@@ -259,4 +262,34 @@ class PaperSettings(Section):
 
     prediction_threshold: float = Field(
         default=0.6, ge=0.3, le=0.99, description="a side needs a probability above this"
+    )
+
+
+class GateSettings(Section):
+    """What a model must show besides the guide's three thresholds, out of sample, after costs."""
+
+    min_trades: int = Field(default=30, ge=1, description="closed trades, at least")
+    min_deflated_sharpe: float = Field(
+        default=0.95,
+        ge=0,
+        le=1,
+        description="probability that the Sharpe ratio is real given every trial made, at least",
+    )
+    max_random_entry_p: float = Field(
+        default=0.05, gt=0, le=1, description="share of random traders as good, at most"
+    )
+    must_beat_buy_and_hold: bool = Field(
+        default=True, description="a higher Sharpe ratio than holding the same symbols"
+    )
+    must_beat_majority_class: bool = Field(
+        default=True, description="better than the majority class"
+    )
+    class_measure: Literal["balanced_accuracy", "accuracy", "log_loss"] = Field(
+        default="balanced_accuracy", description="by what the majority class is beaten"
+    )
+    min_class_edge: float = Field(
+        default=0.01, ge=0, description="by how much, in the units of the measure"
+    )
+    min_champion_margin: float = Field(
+        default=0.0, ge=0, description="Sharpe ratio above the champion's on the same stretch"
     )

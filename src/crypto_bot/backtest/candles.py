@@ -1,0 +1,280 @@
+"""Where the candles of a run come from: a named folder, the store, the exchange, else a simulation."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from crypto_bot.config import Settings
+from crypto_bot.core import Bars
+from crypto_bot.core.errors import DataError, nearest
+from crypto_bot.core.timeframes import DAY_NS, SystemClock, iso_time, timeframe_ns
+from crypto_bot.market import (
+    BarStore,
+    CatalogEntry,
+    ExchangeUnreachable,
+    ImportOutcome,
+    ImportStatus,
+    import_candles,
+    resample,
+    simulate_market,
+)
+
+_LOG = logging.getLogger(__name__)
+_SIMULATED_SUFFIX = "-simulated"
+
+
+@dataclass(frozen=True)
+class Universe:
+    """The candles of one run.
+
+    Attributes
+    ----------
+    bars : tuple of Bars       one per symbol, at `timeframe`, largest traded value first; each
+                               begins before `start_ns` where older candles exist, so that features
+                               have settled when it counts
+    start_ns, end_ns : int     the look-back window: first close counted, last close
+    origin : str               where the candles come from, for people
+    outcomes : tuple           what an import found, file by file
+    notes : tuple of str       what a person should know, in plain words
+    """
+
+    bars: tuple[Bars, ...]
+    timeframe: str
+    start_ns: int
+    end_ns: int
+    origin: str
+    outcomes: tuple[ImportOutcome, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def is_simulated(self) -> bool:
+        """True marks everything made from it as SIMULATED."""
+        return any(bars.is_simulated for bars in self.bars)
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """Symbols in order."""
+        return tuple(bars.symbol for bars in self.bars)
+
+    def at(self, timeframe: str) -> tuple[Bars, ...]:
+        """The same candles at a coarser timeframe; only buckets that have closed."""
+        if timeframe == self.timeframe:
+            return self.bars
+        return tuple(resample(bars, timeframe) for bars in self.bars)
+
+
+def gather_candles(
+    settings: Settings, *, data: str | None = None, symbols: Sequence[str] | None = None
+) -> Universe:
+    """Find the candles of a run, in this order: `data`, the store, the exchange, a simulation.
+
+    Parameters
+    ----------
+    settings : Settings
+    data : str | None          a folder or file to import first; its symbols are then the universe
+    symbols : sequence | None  restrict to these; an unknown one is refused with the nearest name
+
+    Raises
+    ------
+    DataError    if nothing usable is in `data`, or a symbol is unknown
+    """
+    store = BarStore(settings.data.store_folder)
+    if data is not None:
+        return _from_folder(settings, store, Path(data), symbols)
+    if store.catalog():
+        return _select(settings, store, symbols, f"store {store.root} (re-used)")
+    try:
+        return _from_exchange(settings, store, symbols)
+    except ExchangeUnreachable as error:
+        return _simulated(settings, symbols, str(error))
+
+
+def stored_candles(settings: Settings, symbols: Sequence[str] | None = None) -> Universe:
+    """The candles of the store, real if there are any, else simulated; downloads nothing."""
+    store = BarStore(settings.data.store_folder)
+    if store.catalog():
+        return _select(settings, store, symbols, f"store {store.root} (re-used)")
+    return _simulated(settings, symbols, "the store holds no candles")
+
+
+def _from_folder(
+    settings: Settings, store: BarStore, folder: Path, symbols: Sequence[str] | None
+) -> Universe:
+    outcomes = tuple(import_candles(folder, store, timeframes=[settings.data.base_timeframe]))
+    usable = _usable(outcomes)
+    if not usable:
+        outcomes = tuple(import_candles(folder, store))
+        usable = _usable(outcomes)
+    if not usable:
+        reasons = "; ".join(o.error or "" for o in outcomes[:3])
+        raise DataError(
+            f"{folder} must hold candles of {settings.data.base_timeframe} or finer, had none: {reasons}"
+        )
+    named = sorted({outcome.symbol for outcome in usable})
+    known = sum(outcome.status is ImportStatus.ALREADY_STORED for outcome in usable)
+    origin = f"{folder} ({len(usable) - known} files imported, {known} already stored)"
+    universe = _select(settings, store, symbols or named, origin, is_choice=symbols is not None)
+    refused = tuple(
+        f"{o.file.name}: {o.error}" for o in outcomes if o.status is ImportStatus.REFUSED
+    )
+    return Universe(
+        universe.bars,
+        universe.timeframe,
+        universe.start_ns,
+        universe.end_ns,
+        universe.origin,
+        outcomes,
+        (*universe.notes, *refused),
+    )
+
+
+def _usable(outcomes: Sequence[ImportOutcome]) -> list[ImportOutcome]:
+    stored = (ImportStatus.IMPORTED, ImportStatus.ALREADY_STORED)
+    return [outcome for outcome in outcomes if outcome.status in stored]
+
+
+def _bars_of(settings: Settings, days: int) -> int:
+    return days * DAY_NS // timeframe_ns(settings.data.base_timeframe)
+
+
+def _from_exchange(settings: Settings, store: BarStore, symbols: Sequence[str] | None) -> Universe:
+    download_universe(settings, store, symbols)
+    return _select(settings, store, symbols, f"{settings.data.exchange}, downloaded now")
+
+
+def download_universe(
+    settings: Settings, store: BarStore, symbols: Sequence[str] | None = None
+) -> None:
+    """Download what the store lacks of the top pairs (or of `symbols`) up to now."""
+    from crypto_bot.adapters.ccxt_source import CcxtSource
+    from crypto_bot.market import download_candles
+
+    clock = SystemClock()
+
+    async def fetch() -> None:
+        source = CcxtSource(settings.data.exchange)
+        try:
+            chosen = list(symbols or [])
+            if not chosen:
+                chosen = await source.top_symbols(
+                    settings.data.quote, settings.top_pairs_count, settings.min_volume_usd
+                )
+            start_ns = clock.now_ns() - settings.lookback_days * DAY_NS
+            await download_candles(
+                store, source, chosen, settings.data.base_timeframe, start_ns=start_ns, clock=clock
+            )
+        finally:
+            await source.close()
+
+    if not settings.data.exchange:
+        raise ExchangeUnreachable("no exchange is configured (data.exchange is empty)")
+    asyncio.run(fetch())
+
+
+def _simulated(settings: Settings, symbols: Sequence[str] | None, reason: str) -> Universe:
+    store = BarStore(settings.data.store_folder + _SIMULATED_SUFFIX)
+    _LOG.warning("SIMULATED market: %s; every number below is made from invented candles", reason)
+    if not store.catalog():
+        options = settings.simulation.of(
+            SimulationOptions,
+            symbols=settings.top_pairs_count,
+            timeframe=settings.data.base_timeframe,
+            bars=_bars_of(settings, settings.lookback_days + WARM_UP_DAYS),
+        )
+        for bars in simulate_market(options):
+            store.append(bars)
+    note = f"SIMULATED market: {reason}"
+    universe = _select(settings, store, symbols, "SIMULATED market")
+    return Universe(
+        universe.bars,
+        universe.timeframe,
+        universe.start_ns,
+        universe.end_ns,
+        universe.origin,
+        notes=(note, *universe.notes),
+    )
+
+
+def _select(
+    settings: Settings,
+    store: BarStore,
+    symbols: Sequence[str] | None,
+    origin: str,
+    *,
+    is_choice: bool = True,
+) -> Universe:
+    catalog = store.catalog()
+    timeframe, notes = _base_timeframe(settings, catalog, symbols)
+    series = _finest_series(catalog, timeframe)
+    if symbols is not None and is_choice:
+        for symbol in symbols:
+            if symbol not in series:
+                raise DataError(
+                    f"symbol must be one of the {len(series)} stored at {timeframe} or finer, "
+                    f"was {symbol!r}{nearest(symbol, series)}"
+                )
+    chosen = [name for name in (symbols if symbols is not None else series) if name in series]
+    if not chosen:
+        raise DataError(f"{store.root} must hold candles of {timeframe} or finer, had none")
+    loaded = [_load(store, series[name], timeframe, settings.lookback_days) for name in chosen]
+    ranked = sorted(loaded, key=_traded_value, reverse=True)[: settings.top_pairs_count]
+    end_ns = max(int(bars.close_time[-1]) for bars in ranked)
+    start_ns = end_ns - settings.lookback_days * DAY_NS
+    return Universe(tuple(ranked), timeframe, start_ns, end_ns, origin, notes=notes)
+
+
+def _base_timeframe(
+    settings: Settings, catalog: Sequence[CatalogEntry], symbols: Sequence[str] | None
+) -> tuple[str, tuple[str, ...]]:
+    """The configured base timeframe, or the finest one stored where nothing is that fine."""
+    wanted = settings.data.base_timeframe
+    rows = [entry for entry in catalog if symbols is None or entry.symbol in symbols] or list(
+        catalog
+    )
+    if any(timeframe_ns(entry.timeframe) <= timeframe_ns(wanted) for entry in rows):
+        return wanted, ()
+    finest = min((entry.timeframe for entry in rows), key=timeframe_ns)
+    return finest, (f"no candles of {wanted} or finer are stored; working at {finest}",)
+
+
+def _finest_series(catalog: Sequence[CatalogEntry], timeframe: str) -> dict[str, CatalogEntry]:
+    """Per symbol the coarsest stored series that still gives `timeframe` exactly."""
+    target = timeframe_ns(timeframe)
+    found: dict[str, CatalogEntry] = {}
+    for entry in catalog:
+        interval = timeframe_ns(entry.timeframe)
+        if interval > target or target % interval:
+            continue
+        known = found.get(entry.symbol)
+        if known is None or interval > timeframe_ns(known.timeframe):
+            found[entry.symbol] = entry
+    return found
+
+
+WARM_UP_DAYS = 30
+"""Candles loaded before the look-back window, so that features have settled when it begins."""
+
+
+def _load(store: BarStore, entry: CatalogEntry, timeframe: str, lookback_days: int) -> Bars:
+    start_ns = entry.last_open_ns - (lookback_days + WARM_UP_DAYS) * DAY_NS
+    bars = store.load(entry.symbol, entry.timeframe, start_ns=start_ns)
+    return bars if entry.timeframe == timeframe else resample(bars, timeframe)
+
+
+def _traded_value(bars: Bars) -> float:
+    return float(np.dot(bars.close, bars.volume))
+
+
+def describe(universe: Universe) -> str:
+    """One line for people: how many pairs, which candles, which days, from where."""
+    mark = "SIMULATED " if universe.is_simulated else ""
+    return (
+        f"{mark}{len(universe.bars)} pairs at {universe.timeframe}, "
+        f"{iso_time(universe.start_ns)[:10]} to {iso_time(universe.end_ns)[:10]}, from {universe.origin}"
+    )

@@ -1,0 +1,56 @@
+"""The version in service, measured on the stretch its challenger is measured on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from crypto_bot.core import Predictor
+from crypto_bot.core.models import class_column
+from crypto_bot.engine import BacktestResult
+from crypto_bot.registry import FolderRegistry
+from crypto_bot.training import Dataset
+from crypto_bot.validation import ChampionEvidence, OutOfSample, pool_results
+
+
+def champion_evidence(
+    registry: FolderRegistry,
+    symbol: str,
+    dataset: Dataset,
+    predictions: OutOfSample,
+    trade: Callable[[OutOfSample], Sequence[BacktestResult]],
+) -> ChampionEvidence | None:
+    """What the champion of `symbol` earns where the challenger was tested; None without a champion.
+
+    Notes
+    -----
+    A champion judged on this very stretch is taken at its own out-of-sample Sharpe ratio. Otherwise
+    its stored model trades the stretch, of which it may have learned a part: the comparison then
+    favours the champion, never the challenger. A champion that reads other features or foresees
+    other classes cannot trade it and must be retired by hand.
+    """
+    version = registry.champion(symbol)
+    if version is None:
+        return None
+    predictor, card = registry.load(symbol, version)
+    ours = pool_results(trade(predictions))
+    start_ns, end_ns = int(ours.time_ns[0]), int(ours.time_ns[-1])
+    judged = card.gate.get("evidence", {})
+    if (judged.get("start_ns"), judged.get("end_ns")) == (start_ns, end_ns):
+        return ChampionEvidence(version, judged.get("sharpe"), start_ns, end_ns)
+    if (predictor.feature_names, predictor.classes) != (dataset.feature_names, dataset.classes):
+        return ChampionEvidence(version, None, start_ns, end_ns)
+    theirs = pool_results(trade(_predicted(dataset, predictions, predictor)))
+    return ChampionEvidence(version, theirs.sharpe, start_ns, end_ns)
+
+
+def _predicted(dataset: Dataset, predictions: OutOfSample, predictor: Predictor) -> OutOfSample:
+    """The champion's probabilities on the rows the challenger was tested on."""
+    rows = np.flatnonzero(predictions.is_tested)
+    found = predictor.predict_proba(np.ascontiguousarray(dataset.features[rows]))
+    probabilities = np.full_like(predictions.probabilities, np.nan)
+    columns = [class_column(predictor, label, found) for label in dataset.classes]
+    probabilities[rows] = np.column_stack(columns)
+    return replace(predictions, probabilities=probabilities)

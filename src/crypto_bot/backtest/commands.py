@@ -1,0 +1,220 @@
+"""What the commands of guide S1 do: arguments in, lines for people, exit code and JSON out."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from crypto_bot.backtest.candles import describe, gather_candles
+from crypto_bot.backtest.command import Handler, Result, say
+from crypto_bot.backtest.results import VIEWED_FILES, rank_results, result_files, summarise
+from crypto_bot.backtest.schedule import repeat
+from crypto_bot.backtest.summary import sweep_lines, turn_lines
+from crypto_bot.backtest.sweeping import record_trials, run_sweep, write_results
+from crypto_bot.backtest.turn import run_turn
+from crypto_bot.backtest.workbench import Workbench, open_workbench
+from crypto_bot.config import get_integration_config_template, load_settings
+from crypto_bot.core.errors import NotPromoted
+from crypto_bot.core.files import write_file, write_json
+
+FOLDERS = ("data/ml_training", "local_models", "out/backtests", "out/opt", "config")
+TEMPLATE = Path("config/ml_integration_template.yaml")
+
+
+def setup(options: argparse.Namespace) -> tuple[int, Result]:
+    """Make the folders and the configuration template; what exists is kept."""
+    made = [folder for folder in FOLDERS if not Path(folder).is_dir()]
+    for folder in FOLDERS:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+    if not TEMPLATE.exists():
+        write_file(TEMPLATE, get_integration_config_template())
+        made.append(str(TEMPLATE))
+    trainer = shutil.which("cointrainer")
+    say(
+        options,
+        *(f"made {name}" for name in made),
+        *([] if made else ["everything was there already"]),
+        f"cointrainer: {trainer or 'not on PATH (it is in this environment as .venv/bin/cointrainer)'}",
+        "next: python -m crypto_bot.backtest.integrated_cli integrated --once",
+    )
+    return 0, {"made": made, "cointrainer": trainer}
+
+
+def integrated(options: argparse.Namespace) -> tuple[int, Result]:
+    """The whole loop: once, or every refresh interval until SIGTERM."""
+    with open_workbench(
+        options.config, log="integrated_backtest", verbose=options.verbose
+    ) as bench:
+        say(options, *bench.start_lines())
+        if options.once:
+            return _one_turn(options, bench)
+        return repeat(
+            lambda should_stop: _one_turn(options, bench, should_stop),
+            hours=bench.settings.refresh_interval_hours,
+            announce=lambda line: say(options, line),
+        )
+
+
+def _one_turn(
+    options: argparse.Namespace, bench: Workbench, should_stop: Any = lambda: False
+) -> tuple[int, Result]:
+    summary = run_turn(
+        bench,
+        data=options.data,
+        symbols=options.symbols,
+        announce=lambda line: say(options, line),
+        should_stop=should_stop,
+    )
+    say(options, *turn_lines(summary))
+    if options.require_promotion and not summary["promoted"]:
+        return NotPromoted.exit_code, summary
+    return 0, summary
+
+
+def backtest_only(options: argparse.Namespace) -> tuple[int, Result]:
+    """Every strategy on every pair and timeframe, ranked; nothing is trained."""
+    with open_workbench(options.config, log="backtest", verbose=options.verbose) as bench:
+        say(options, *bench.start_lines())
+        return _backtest(options, bench, symbols=options.symbols)
+
+
+def run(options: argparse.Namespace) -> tuple[int, Result]:
+    """The named strategies on the named pairs and timeframes."""
+    with open_workbench(options.config, log="backtest", verbose=options.verbose) as bench:
+        return _run_once(options, bench)
+
+
+def continuous(options: argparse.Namespace) -> tuple[int, Result]:
+    """`run`, again and again until SIGTERM."""
+    with open_workbench(options.config, log="backtest", verbose=options.verbose) as bench:
+        if options.once:
+            return _run_once(options, bench)
+        return repeat(
+            lambda _: _run_once(options, bench),
+            hours=bench.settings.refresh_interval_hours,
+            announce=lambda line: say(options, line),
+        )
+
+
+def _run_once(options: argparse.Namespace, bench: Workbench) -> tuple[int, Result]:
+    code, result = _backtest(
+        options,
+        bench,
+        symbols=options.pairs,
+        strategies=options.strategies,
+        timeframes=options.timeframes,
+    )
+    output = getattr(options, "output", None)
+    if output is not None:
+        write_json(Path(output), result)
+        say(options, f"written: {output}")
+    return code, result
+
+
+def _backtest(
+    options: argparse.Namespace, bench: Workbench, **choice: Any
+) -> tuple[int, dict[str, Any]]:
+    symbols = choice.pop("symbols")
+    universe = gather_candles(bench.settings, data=options.data, symbols=symbols)
+    say(options, describe(universe), *universe.notes)
+    run_id = bench.journal.start_run("backtest", bench.settings, is_simulated=universe.is_simulated)
+    swept = run_sweep(universe, bench, end_ns=universe.end_ns, **choice)
+    record_trials(bench, run_id, swept.table)
+    files = write_results(swept, Path(bench.settings.results_cache_dir))
+    result = {
+        "run_id": run_id,
+        "is_simulated": universe.is_simulated,
+        "backtests": len(swept.table),
+        "bar_combinations": swept.bar_combinations,
+        "ranking": swept.ranking.head(20).to_dicts(),
+        "skipped": [str(item) for item in swept.skipped],
+        "files": [str(path) for path in files],
+    }
+    bench.journal.finish_run(run_id, "done", {"backtests": len(swept.table)})
+    say(
+        options,
+        *sweep_lines(swept, universe),
+        f"result files in {bench.settings.results_cache_dir}",
+    )
+    return 0, result
+
+
+def view(options: argparse.Namespace) -> tuple[int, Result]:
+    """The newest result files, a line each."""
+    folder = Path(options.cache_dir or load_settings(options.config).results_cache_dir)
+    lines = summarise(result_files(folder, options.strategy)[:VIEWED_FILES])
+    say(options, f"{'file':<44}{'records':>8}{'Sharpe':>9}{'return':>9}{'drawdown':>10}")
+    for line in lines:
+        say(options, _view_line(line))
+    return 0, {"folder": str(folder), "files": lines}
+
+
+def _view_line(line: Mapping[str, Any]) -> str:
+    sharpe = "-" if line["mean_sharpe"] is None else f"{line['mean_sharpe']:.2f}"
+    return (
+        f"{line['file']:<44}{line['records']:>8}{sharpe:>9}"
+        f"{line['mean_pnl']:>9.1%}{line['max_drawdown']:>10.1%}"
+    )
+
+
+def optimize(options: argparse.Namespace) -> tuple[int, Result]:
+    """Filter stored results by the thresholds, rank them."""
+    settings = load_settings(options.config)
+    ranked = rank_results(Path(options.cache_dir or settings.results_cache_dir), settings)
+    top = ranked["top_strategies"]
+    say(options, f"{len(top)} of {len(ranked['all_strategies'])} results meet {ranked['criteria']}")
+    for row in top[:10]:
+        say(
+            options,
+            f"  {row['strategy']:<14}{row['pair']:<12}{row['timeframe']:<5}Sharpe {row['sharpe']:6.2f}  return {row['pnl']:7.1%}",
+        )
+    if options.output is not None:
+        write_json(Path(options.output), ranked)
+        say(options, f"written: {options.output}")
+    return 0, ranked
+
+
+def ml_training(options: argparse.Namespace) -> tuple[int, Result]:
+    """Train, validate, judge and publish a model per symbol."""
+    from crypto_bot.backtest.per_symbol import train_symbols
+
+    with open_workbench(
+        options.config, log="integrated_backtest", verbose=options.verbose
+    ) as bench:
+        say(options, *bench.start_lines())
+        results = train_symbols(
+            bench, options.symbols, data=options.data, announce=lambda line: say(options, line)
+        )
+    failed = [result for result in results if result["error"] is not None]
+    return (1 if failed else 0), {"models": results}
+
+
+def validate(options: argparse.Namespace) -> tuple[int, Result]:
+    """Compare the predictions of published models with a backtest of them."""
+    from crypto_bot.backtest.per_symbol import validate_symbols
+
+    with open_workbench(
+        options.config, log="integrated_backtest", verbose=options.verbose
+    ) as bench:
+        results = validate_symbols(
+            bench, options.symbols, data=options.data, announce=lambda line: say(options, line)
+        )
+    return (0 if all(result["valid"] for result in results) else 1), {"validations": results}
+
+
+INTEGRATED_COMMANDS: dict[str, Handler] = {
+    "setup": setup,
+    "integrated": integrated,
+    "backtest-only": backtest_only,
+    "ml-training": ml_training,
+    "validate": validate,
+}
+BACKTEST_COMMANDS: dict[str, Handler] = {
+    "run": run,
+    "continuous": continuous,
+    "view": view,
+    "optimize": optimize,
+}

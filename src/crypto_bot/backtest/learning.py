@@ -1,0 +1,354 @@
+"""Learn, and find out whether it is real: dataset, walk-forward, costs, significance, gate, publish."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from crypto_bot.backtest.champions import champion_evidence
+from crypto_bot.backtest.workbench import Workbench
+from crypto_bot.core import Bars, ModelCard
+from crypto_bot.core.arrays import Mask
+from crypto_bot.core.timeframes import SystemClock, iso_time, timeframe_ns
+from crypto_bot.engine import BacktestResult, ExitOptions, Reentry, SignalExit
+from crypto_bot.journal import Trial, TrialFilter, TrialKind
+from crypto_bot.labels import LabelOptions, NextUpOptions, ThreeClassOptions
+from crypto_bot.strategies import get_strategy
+from crypto_bot.training import (
+    Dataset,
+    ForestOptions,
+    ForestTrainer,
+    LightGBMOptions,
+    LightGBMTrainer,
+    Scores,
+    TrainedModel,
+    Trainer,
+    build_dataset,
+    make_card,
+    score_probabilities,
+)
+from crypto_bot.validation import (
+    GateOptions,
+    OutOfSample,
+    Pooled,
+    Split,
+    Verdict,
+    WalkForwardOptions,
+    WindowMode,
+    class_baseline,
+    gather_evidence,
+    judge,
+    out_of_sample,
+    pool_results,
+    split_dataset,
+    trade_out_of_sample,
+    trial_variance,
+)
+
+_LOG = logging.getLogger(__name__)
+STOP_LOSS_FRAC, TAKE_PROFIT_FRAC = 0.02, 0.04
+"""Exits of guide S0's model strategy."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One kind of model: what it learns, how, and how its predictions are traded."""
+
+    symbol: str
+    trainer: Trainer
+    labels: LabelOptions
+    threshold: float
+
+    @property
+    def name(self) -> str:
+        """Short enough for a table."""
+        return f"{self.trainer.name} on {self.symbol}"
+
+
+@dataclass(frozen=True, eq=False)
+class Learned:
+    """A model, what it did on rows it never saw, and the verdict.
+
+    Attributes
+    ----------
+    dataset : Dataset            every labelled row of the development stretch
+    predictions : OutOfSample
+    results : tuple              backtests of those predictions, one a pair, costs included
+    pooled : Pooled              their accounts summed
+    scores : Scores              of the out-of-sample probabilities
+    verdict : Verdict            of the gate
+    model : TrainedModel         trained on the whole development stretch
+    version : str | None         its id in the registry; None where it was not published
+    card : ModelCard
+    """
+
+    recipe: Recipe
+    dataset: Dataset
+    predictions: OutOfSample
+    results: tuple[BacktestResult, ...]
+    pooled: Pooled
+    scores: Scores
+    verdict: Verdict
+    model: TrainedModel
+    version: str | None
+    card: ModelCard
+
+    @property
+    def promoted(self) -> bool:
+        """The gate said yes."""
+        return self.verdict.promoted
+
+
+def recipes(bench: Workbench, symbol: str, lead: str) -> list[Recipe]:
+    """The configured kinds of model: LightGBM over every pair, S0's forest on the leading pair."""
+    settings = bench.settings
+    label = settings.ml_integration.features
+    threshold = settings.paper.prediction_threshold
+    found = []
+    if "lightgbm" in settings.models.trainers:
+        three = ThreeClassOptions(
+            horizon_minutes=label.horizon_minutes, hold_threshold=label.hold_threshold
+        )
+        found.append(Recipe(symbol, lightgbm_trainer(bench), three, threshold))
+    if "random_forest" in settings.models.trainers:
+        forest = settings.models.random_forest.of(ForestOptions, n_jobs=settings.workers)
+        found.append(Recipe(lead, ForestTrainer(forest), NextUpOptions(), threshold))
+    return found
+
+
+def lightgbm_trainer(bench: Workbench) -> LightGBMTrainer:
+    """LightGBM as configured, on the device that is really there."""
+    training = bench.settings.ml_integration.training
+    options = bench.settings.models.lightgbm.of(
+        LightGBMOptions,
+        max_bin=training.max_bin,
+        n_jobs=training.n_jobs or bench.settings.workers,
+        device_type=bench.settings.training_device(bench.gpu),
+    )
+    return LightGBMTrainer(options)
+
+
+def learn(
+    bench: Workbench,
+    bars: Sequence[Bars],
+    recipe: Recipe,
+    *,
+    run_id: str,
+    start_ns: int,
+    end_ns: int,
+) -> Learned:
+    """Train and judge one model on decisions from `start_ns` to `end_ns`, publish it, promote it if it may be.
+
+    Parameters
+    ----------
+    bars : one `Bars` a symbol    development stretch; rows after `end_ns` are dropped, and so are
+                                  labels that reach beyond it
+    recipe : Recipe
+    run_id : str                  under which trials, events and the version are written down
+
+    Notes
+    -----
+    Walk-forward folds are purged by each label's end and embargoed. Folds and final model learn
+    from decisions one label horizon apart, so that no two labels share a bar; every row is predicted.
+    """
+    known = [closed_before(each, end_ns) for each in bars]
+    whole = build_dataset(known, labels=recipe.labels)
+    dataset = whole.take(whole.decided_at_ns >= start_ns)
+    splits = thinned(split_dataset(dataset, walk_forward_options(bench)), dataset)
+    predictions = out_of_sample(dataset, recipe.trainer, splits)
+    results = trade(bench, recipe, dataset, predictions, known)
+    pooled = pool_results(results)
+    scores = score_probabilities(dataset.labels, predictions.probabilities, dataset.classes)
+    _count_trial(bench, run_id, recipe, dataset, pooled, scores)
+    verdict = _judged(bench, recipe, dataset, predictions, results, known)
+    model = recipe.trainer.fit(dataset.take(np.flatnonzero(sampled(dataset))))
+    card = _card(recipe, dataset, model, pooled, scores, verdict, run_id)
+    version = publish(bench, recipe, model, card, verdict, run_id)
+    return Learned(
+        recipe, dataset, predictions, results, pooled, scores, verdict, model, version, card
+    )
+
+
+def closed_before(bars: Bars, end_ns: int) -> Bars:
+    """The bars whose close, and therefore whose price, is known at `end_ns`."""
+    return bars.between(None, end_ns - bars.interval_ns + 1)
+
+
+def walk_forward_options(bench: Workbench) -> WalkForwardOptions:
+    """Folds as configured; the embargo stays validation's own default."""
+    validation = bench.settings.validation
+    return WalkForwardOptions(folds=validation.folds, mode=WindowMode(validation.mode))
+
+
+def sampled(dataset: Dataset) -> Mask:
+    """bool (rows,): decisions one label horizon apart on the calendar, the same for every pair."""
+    interval_ns = timeframe_ns(dataset.timeframe)
+    every = int(dataset.label_definition["horizon_bars"])
+    return np.asarray(dataset.decided_at_ns // interval_ns % every == 0)
+
+
+def thinned(splits: Sequence[Split], dataset: Dataset) -> list[Split]:
+    """Folds that learn from `sampled` rows only and still predict every row."""
+    is_sampled = sampled(dataset)
+    return [replace(split, train=split.train[is_sampled[split.train]]) for split in splits]
+
+
+def model_exits() -> ExitOptions:
+    """Hold while the model says so, within guide S0's stop and target; enter whenever it says so."""
+    return ExitOptions(
+        stop_loss_frac=STOP_LOSS_FRAC,
+        take_profit_frac=TAKE_PROFIT_FRAC,
+        signal_exit=SignalExit.FLAT,
+        reentry=Reentry.WHILE_SIGNAL,
+    )
+
+
+def gate_options(bench: Workbench) -> GateOptions:
+    """The gate's thresholds: guide S1's three, the rest from the settings' gate section."""
+    settings = bench.settings
+    return settings.gate.of(
+        GateOptions,
+        min_sharpe=settings.min_sharpe_threshold,
+        max_drawdown=settings.max_drawdown_threshold,
+        min_win_rate=settings.min_win_rate,
+    )
+
+
+def _judged(
+    bench: Workbench,
+    recipe: Recipe,
+    dataset: Dataset,
+    predictions: OutOfSample,
+    results: Sequence[BacktestResult],
+    bars: Sequence[Bars],
+) -> Verdict:
+    """The verdict, deflated by every model ever tried on candles of this kind (the ledger's count)."""
+    kind: TrialFilter = {"kind": TrialKind.MODEL, "is_simulated": dataset.is_simulated}
+    evidence = gather_evidence(
+        results,
+        trials=bench.journal.trials_count(**kind),
+        trial_variance=trial_variance(bench.journal.trial_sharpes(**kind)),
+        class_scores=class_baseline(dataset, predictions),
+        champion=champion_evidence(
+            bench.registry,
+            recipe.symbol,
+            dataset,
+            predictions,
+            lambda found: trade(bench, recipe, dataset, found, bars),
+        ),
+    )
+    return judge(evidence, gate_options(bench))
+
+
+def trade(
+    bench: Workbench,
+    recipe: Recipe,
+    dataset: Dataset,
+    predictions: OutOfSample,
+    bars: Sequence[Bars],
+) -> tuple[BacktestResult, ...]:
+    """Trade the out-of-sample predictions of every pair through the engine, costs included."""
+    strategy = get_strategy(
+        "model", threshold=recipe.threshold, allow_short=bench.sizing.allow_short
+    )
+    results = trade_out_of_sample(
+        dataset,
+        predictions,
+        [each for each in bars if each.symbol in dataset.symbols],
+        strategy,
+        costs=bench.costs,
+        exits=model_exits(),
+        sizing=bench.sizing,
+    )
+    return tuple(results)
+
+
+def _count_trial(
+    bench: Workbench,
+    run_id: str,
+    recipe: Recipe,
+    dataset: Dataset,
+    pooled: Pooled,
+    scores: Scores,
+) -> None:
+    metrics = {**pooled_figures(pooled), **scores.summary()}
+    parameters = {
+        "label": dict(dataset.label_definition),
+        "threshold": recipe.threshold,
+        "features": list(dataset.feature_names),
+    }
+    trial = Trial(
+        recipe.symbol,
+        dataset.timeframe,
+        recipe.trainer.name,
+        parameters,
+        metrics,
+        kind=TrialKind.MODEL,
+        is_simulated=dataset.is_simulated,
+    )
+    bench.journal.record_trials(run_id, [trial])
+
+
+def pooled_figures(pooled: Pooled) -> dict[str, float | None]:
+    """The out-of-sample account in numbers."""
+    return {
+        "sharpe": pooled.sharpe,
+        "total_return": pooled.total_return,
+        "max_drawdown": pooled.max_drawdown,
+        "win_rate": pooled.win_rate,
+        "trades": float(pooled.trades),
+    }
+
+
+def _card(
+    recipe: Recipe,
+    dataset: Dataset,
+    model: TrainedModel,
+    pooled: Pooled,
+    scores: Scores,
+    verdict: Verdict,
+    run_id: str,
+) -> ModelCard:
+    return make_card(
+        dataset,
+        model,
+        symbol=recipe.symbol,
+        thresholds={"open": recipe.threshold},
+        metrics={**scores.summary(), **pooled_figures(pooled)},
+        gate=verdict.to_dict(),
+        run_id=run_id,
+        created_at=iso_time(SystemClock().now_ns()),
+    )
+
+
+def publish(
+    bench: Workbench,
+    recipe: Recipe,
+    model: TrainedModel,
+    card: ModelCard,
+    verdict: Verdict,
+    run_id: str,
+) -> str | None:
+    """Store the version as a candidate; put it into service when the gate said yes.
+
+    Notes
+    -----
+    A resumed run finds what it published before and publishes nothing twice. With
+    `publish_models` off nothing is stored.
+    """
+    if not bench.settings.schedule.publish_models:
+        return None
+    registry, symbol = bench.registry, recipe.symbol
+    version = registry.published_by(symbol, run_id)
+    if version is None:
+        bench.journal.model_event(run_id, symbol, "", "publishing")
+        version = registry.publish(symbol, model.files, card)
+        bench.journal.model_event(run_id, symbol, version, "published")
+    if verdict.promoted and registry.champion(symbol) != version:
+        bench.journal.model_event(run_id, symbol, version, "promoting")
+        registry.promote(symbol, version, verdict.to_dict(), run_id=run_id)
+        bench.journal.model_event(run_id, symbol, version, "promoted")
+    return version

@@ -1,0 +1,150 @@
+"""Paper trading on the untouched last stretch, and what it says about the promise made before it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from crypto_bot.backtest.candles import Universe
+from crypto_bot.backtest.workbench import Workbench
+from crypto_bot.core import TRADE, Bars
+from crypto_bot.core.arrays import PerBarFeature, PerRow, PerTrade
+from crypto_bot.engine import ExitOptions
+from crypto_bot.features import compute_features
+from crypto_bot.feedback import (
+    Agreement,
+    ExpectationReport,
+    FeatureDrift,
+    Recommendation,
+    compare_with_backtest,
+    compare_with_expectation,
+    entry_slippage,
+    feature_drift,
+    feedback_record,
+    recommend,
+)
+from crypto_bot.journal import Feedback
+from crypto_bot.trading import (
+    DecisionMaker,
+    PaperResult,
+    PaperSession,
+    TradedSymbol,
+    expected_trades,
+)
+
+_LOG = logging.getLogger(__name__)
+POOLED = "ALL"
+"""The symbol under which what concerns every pair is written down."""
+
+
+@dataclass(frozen=True)
+class Trader:
+    """Who trades the hold-out: a promoted model, or the best strategy when the gate said no."""
+
+    name: str
+    timeframe: str
+    maker: DecisionMaker
+    exits: ExitOptions
+    is_model: bool
+    why: str
+
+
+@dataclass(frozen=True, eq=False)
+class Rehearsal:
+    """One paper session and its judgement."""
+
+    trader: Trader
+    stretches: tuple[TradedSymbol, ...]
+    paper: PaperResult
+    agreement: Agreement
+    expectation: ExpectationReport
+    drift: tuple[FeatureDrift, ...]
+    recommendation: Recommendation
+
+
+def rehearse(
+    bench: Workbench,
+    universe: Universe,
+    trader: Trader,
+    *,
+    run_id: str,
+    start_ns: int,
+    expected: PerTrade,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> Rehearsal:
+    """Trade the hold-out on paper bar by bar and compare it with backtest and expectation.
+
+    Parameters
+    ----------
+    start_ns : int                first moment of the hold-out
+    expected : TRADE (trades,)    what the same trader did before the hold-out, costs included
+    """
+    stretches = hold_out_stretches(universe.at(trader.timeframe), trader.maker, start_ns)
+    options = bench.paper_options(trader.exits)
+    session = PaperSession(
+        stretches,
+        options=options,
+        journal=bench.journal,
+        run_id=run_id,
+        should_stop=should_stop,
+    )
+    paper = session.run()
+    backtest = expected_trades(
+        stretches, costs=options.costs, exits=trader.exits, sizing=options.sizing
+    )
+    agreement = compare_with_backtest(paper.trades, backtest, interventions=paper.blocked)
+    expectation = compare_with_expectation(
+        _all_trades(paper.trades.values()),
+        expected,
+        live_slippage=_slippage(stretches, paper),
+        assumed_slippage_frac=options.costs.slippage_frac,
+    )
+    drift = tuple(_drift(stretches, trader.maker.feature_names))
+    recommendation = recommend(agreement, expectation, drift)
+    record = feedback_record(agreement, expectation, drift, recommendation)
+    agrees = agreement.unexplained == 0
+    bench.journal.record_feedback(run_id, [Feedback(POOLED, "paper", agrees, record)])
+    _LOG.info("%s", agreement.describe())
+    return Rehearsal(trader, stretches, paper, agreement, expectation, drift, recommendation)
+
+
+def hold_out_stretches(
+    universe: Sequence[Bars], maker: DecisionMaker, start_ns: int
+) -> tuple[TradedSymbol, ...]:
+    """Per symbol the bars that open at or after `start_ns`, and all bars before as history."""
+    stretches = []
+    for bars in universe:
+        stretch = bars.between(start_ns, None)
+        if len(stretch):
+            stretches.append(TradedSymbol(stretch, maker, bars.between(None, start_ns)))
+    return tuple(stretches)
+
+
+def _all_trades(trades: Iterable[PerTrade]) -> PerTrade:
+    return np.concatenate([np.empty(0, TRADE), *trades])
+
+
+def _slippage(stretches: Sequence[TradedSymbol], paper: PaperResult) -> PerRow:
+    pieces = [
+        entry_slippage(paper.trades[traded.bars.symbol], traded.bars)
+        for traded in stretches
+        if len(paper.trades.get(traded.bars.symbol, ()))
+    ]
+    return np.concatenate(pieces) if pieces else np.empty(0)
+
+
+def _drift(stretches: Sequence[TradedSymbol], names: tuple[str, ...]) -> list[FeatureDrift]:
+    if not names:
+        return []
+    before = np.concatenate(
+        [_features(t.history, names) for t in stretches if t.history is not None]
+    )
+    during = np.concatenate([_features(t.bars, names) for t in stretches])
+    return list(feature_drift(names, before, during))
+
+
+def _features(bars: Bars, names: tuple[str, ...]) -> PerBarFeature:
+    return compute_features(bars, names).values

@@ -1,0 +1,68 @@
+"""Again and again until told to stop: the pause between turns, and a clean end on SIGTERM."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+from collections.abc import Callable, Mapping
+from types import FrameType
+from typing import Any
+
+from crypto_bot.core.errors import ConfigError, CryptoBotError
+
+_LOG = logging.getLogger(__name__)
+Turn = Callable[[Callable[[], bool]], tuple[int, Mapping[str, Any] | None]]
+FIRST_PAUSE_HOURS = 5 / 60
+"""Pause after a failed turn; doubled for each further one, never above the interval."""
+
+
+def repeat(
+    turn: Turn,
+    *,
+    hours: float,
+    announce: Callable[[str], None],
+    stop: threading.Event | None = None,
+) -> tuple[int, dict[str, Any]]:
+    """Run `turn` every `hours` until SIGTERM or SIGINT; a failed turn is announced and tried again.
+
+    Parameters
+    ----------
+    turn : callable    given `should_stop`, which it asks between steps
+    stop : Event       None: one that the signals set
+
+    Raises
+    ------
+    ConfigError    at once: what is configured wrongly does not mend itself
+    """
+    event = _stopped_by_signals() if stop is None else stop
+    turns = failures = 0
+    while not event.is_set():
+        pause = hours
+        try:
+            turn(event.is_set)
+            turns, failures = turns + 1, 0
+        except ConfigError:
+            raise
+        except CryptoBotError as error:
+            failures += 1
+            pause = min(hours, FIRST_PAUSE_HOURS * 2 ** (failures - 1))
+            _LOG.error("turn failed: %s", error)
+            announce(f"turn failed: {error}")
+        if not event.is_set():
+            announce(f"next turn in {pause:g} hours; stop with Ctrl-C or SIGTERM")
+        event.wait(pause * 3600)
+    announce(f"stopped after {turns} turns")
+    return 0, {"turns": turns}
+
+
+def _stopped_by_signals() -> threading.Event:
+    event = threading.Event()
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        del number, frame
+        event.set()
+
+    for name in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(name, stop)
+    return event

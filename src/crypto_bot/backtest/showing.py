@@ -1,0 +1,424 @@
+"""From what a turn made to what is shown: the report's contents, summary.json and the page."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+
+from crypto_bot.backtest.candles import Universe, describe
+from crypto_bot.backtest.learning import Learned, pooled_figures
+from crypto_bot.backtest.rehearsal import Rehearsal
+from crypto_bot.backtest.sweeping import StrategySweep, best_setting
+from crypto_bot.backtest.workbench import Workbench
+from crypto_bot.core.arrays import PerBar, PerBarTime
+from crypto_bot.core.timeframes import iso_time
+from crypto_bot.engine.metrics import day_ends
+from crypto_bot.report import (
+    EquityView,
+    FactTable,
+    GateCheck,
+    GateView,
+    HeatMap,
+    ModelView,
+    PredictionsView,
+    QualityRow,
+    ReportContents,
+    StrategyRow,
+    TradeRecord,
+    TradesView,
+    write_report,
+)
+from crypto_bot.validation import buy_and_hold, pool_results
+from crypto_bot.validation.evidence import annual_sharpe
+
+if TYPE_CHECKING:
+    from crypto_bot.backtest.turn import TurnOutcome
+
+_LIBRARIES = ("crypto-bot", "numpy", "numba", "polars", "lightgbm", "scikit-learn", "ccxt")
+_SHOWN_BARS = 2_000
+
+
+def write_outcome(bench: Workbench, outcome: TurnOutcome) -> dict[str, Any]:
+    """Write the report folder of a turn and give its summary."""
+    summary = summary_of(bench, outcome)
+    page = write_report(contents_of(bench, outcome, summary), outcome.folder)
+    return {**summary, "report": str(page)}
+
+
+def summary_of(bench: Workbench, outcome: TurnOutcome) -> dict[str, Any]:
+    """The numbers of a turn, plain and JSON-ready."""
+    best = best_setting(outcome.swept.ranking)
+    return {
+        "run_id": outcome.run_id,
+        "is_simulated": outcome.universe.is_simulated,
+        "candles": describe(outcome.universe),
+        "symbols": list(outcome.universe.symbols),
+        "hold_out_start": iso_time(outcome.hold_out_ns),
+        "promoted": outcome.promoted,
+        "sweep": {
+            "backtests": len(outcome.swept.table),
+            "bar_combinations": outcome.swept.bar_combinations,
+            "best": f"{best['strategy']} at {best['timeframe']}",
+            "best_sharpe": best["mean_sharpe"],
+            "best_return": best["mean_return"],
+            "skipped": len(outcome.swept.skipped),
+        },
+        "models": [_model_summary(learned) for learned in outcome.learned],
+        "paper": _paper_summary(bench, outcome.rehearsal),
+        "seconds": {**outcome.seconds, "total": sum(outcome.seconds.values())},
+        "peak_memory_mb": outcome.peak_memory_mb,
+        "reused": list(outcome.reused),
+        "notes": list(outcome.notes),
+        "report": str(outcome.folder / "report.html"),
+    }
+
+
+def _model_summary(learned: Learned) -> dict[str, Any]:
+    return {
+        "name": learned.recipe.name,
+        "symbol": learned.recipe.symbol,
+        "version": learned.version,
+        "promoted": learned.promoted,
+        "reason": learned.verdict.reason,
+        "device": learned.model.device,
+        **learned.scores.summary(),
+        **pooled_figures(learned.pooled),
+        "trades": learned.pooled.trades,
+    }
+
+
+def _paper_summary(bench: Workbench, rehearsal: Rehearsal) -> dict[str, Any]:
+    paper = rehearsal.paper
+    daily = paper.equity[day_ends(paper.times_ns)]
+    returns = daily / np.concatenate(([paper.initial_cash], daily[:-1])) - 1.0
+    peak = np.maximum.accumulate(np.maximum(paper.equity, paper.initial_cash))
+    held = _held(bench, rehearsal)
+    return {
+        "trader": rehearsal.trader.name,
+        "is_model": rehearsal.trader.is_model,
+        "why": rehearsal.trader.why,
+        "total_return": float(paper.equity[-1] / paper.initial_cash - 1.0),
+        "sharpe": annual_sharpe(returns),
+        "max_drawdown": float((1.0 - paper.equity / peak).max()),
+        "trades": sum(int((t["exit_bar"] >= 0).sum()) for t in paper.trades.values()),
+        "fees_quote": float(sum(t["fees_quote"].sum() for t in paper.trades.values())),
+        "buy_and_hold_return": held.total_return,
+        "decisions": paper.decisions,
+        "orders": len(paper.orders),
+        "fills": len(paper.fills),
+        "blocked": len(paper.blocked),
+        "agreement": rehearsal.agreement.describe(),
+        "equals_backtest": rehearsal.agreement.equal,
+        "unexplained_differences": rehearsal.agreement.unexplained,
+        "advice": str(rehearsal.recommendation.action),
+    }
+
+
+def _held(bench: Workbench, rehearsal: Rehearsal) -> Any:
+    cash = bench.sizing.initial_cash
+    return pool_results(
+        [buy_and_hold(t.bars, costs=bench.costs, initial_cash=cash) for t in rehearsal.stretches]
+    )
+
+
+def contents_of(
+    bench: Workbench, outcome: TurnOutcome, summary: Mapping[str, Any]
+) -> ReportContents:
+    """Everything the report shows of a turn."""
+    universe, rehearsal = outcome.universe, outcome.rehearsal
+    reporting = bench.settings.reporting
+    lead = outcome.learned[0] if outcome.learned else None
+    return ReportContents(
+        title="One turn of the loop",
+        run_id=outcome.run_id,
+        started_at=iso_time(bench.journal.run(outcome.run_id).started_at_ns),
+        command="python -m crypto_bot.backtest.integrated_cli integrated --once",
+        seconds=summary["seconds"]["total"],
+        what=f"{summary['candles']}. The hold-out from {summary['hold_out_start']} was seen by nothing before paper trading.",
+        promoted=outcome.promoted if outcome.learned else None,
+        why=lead.verdict.reason if lead else "no model was trained",
+        is_simulated=universe.is_simulated,
+        span=(iso_time(universe.start_ns), iso_time(universe.end_ns)),
+        facts=_facts(summary),
+        equity=list(_equity_views(bench, outcome)) if reporting.equity_curves else (),
+        trades=_trades_view(rehearsal) if reporting.charts else None,
+        strategies=list(_strategy_rows(outcome.swept, bench.settings.performance_metrics)),
+        heat_maps=list(_heat_maps(outcome.swept)) if reporting.charts else (),
+        models=[_model_view(learned) for learned in outcome.learned],
+        predictions=_predictions_view(outcome.learned),
+        gates=[_gate_view(learned) for learned in outcome.learned],
+        quality=list(_quality_rows(universe)),
+        records=_records(rehearsal) if reporting.csv else (),
+        tables=list(_tables(outcome)),
+        config=bench.settings.model_dump(mode="json"),
+        versions={name: version(name) for name in _LIBRARIES},
+        data_hash=bench.journal.run(outcome.run_id).data_fingerprint,
+        summary=summary,
+        notes=outcome.notes,
+    )
+
+
+def _facts(summary: Mapping[str, Any]) -> dict[str, Any]:
+    paper = summary["paper"]
+    return {
+        "pairs": len(summary["symbols"]),
+        "backtests": summary["sweep"]["backtests"],
+        "models promoted": sum(model["promoted"] for model in summary["models"]),
+        "paper return": f"{paper['total_return']:+.2%}",
+        "buy and hold": f"{paper['buy_and_hold_return']:+.2%}",
+        "paper equals backtest": "yes" if paper["equals_backtest"] else "no",
+    }
+
+
+def _equity_views(bench: Workbench, outcome: TurnOutcome) -> Iterator[EquityView]:
+    rehearsal = outcome.rehearsal
+    held = _held(bench, rehearsal)
+    paper = rehearsal.paper
+    yield EquityView(
+        "Paper session on the hold-out",
+        paper.times_ns,
+        {
+            rehearsal.trader.name: paper.equity,
+            "buy and hold": _on(held.time_ns, held.equity, paper.times_ns),
+        },
+        f"{rehearsal.trader.why}. Every pair has an account of its own; costs included.",
+    )
+    for learned in outcome.learned:
+        holding = pool_results(
+            [
+                buy_and_hold(r.bars, costs=r.costs, initial_cash=r.sizing.initial_cash)
+                for r in learned.results
+            ]
+        )
+        pooled = learned.pooled
+        yield EquityView(
+            f"Walk-forward, out of sample: {learned.recipe.name}",
+            pooled.time_ns,
+            {
+                learned.recipe.name: pooled.equity,
+                "buy and hold": _on(holding.time_ns, holding.equity, pooled.time_ns),
+            },
+            "Each stretch is predicted by a model that never saw it; costs included.",
+        )
+
+
+def _on(times: PerBarTime, values: PerBar, wanted: PerBarTime) -> PerBar:
+    return values[np.maximum(np.searchsorted(times, wanted, side="right") - 1, 0)]
+
+
+def _trades_view(rehearsal: Rehearsal) -> TradesView | None:
+    """The pair that traded most, its last bars."""
+    if not rehearsal.stretches:
+        return None
+    busiest = max(rehearsal.stretches, key=lambda t: len(rehearsal.paper.trades[t.bars.symbol]))
+    trades = rehearsal.paper.trades[busiest.bars.symbol]
+    note = "The pair with the most trades of the paper session."
+    return TradesView(busiest.bars, trades, rehearsal.trader.name, note)
+
+
+def _strategy_rows(swept: StrategySweep, metrics: Sequence[str]) -> Iterator[StrategyRow]:
+    """The best parameters of every strategy on every pair, its own timeframe included."""
+    shown = [_METRIC_NAMES.get(name, name) for name in metrics]
+    columns = list(dict.fromkeys([*shown, "total_return", "trades", "buy_and_hold_return"]))
+    key = ["symbol", "strategy"]
+    best = swept.table.sort("sharpe", descending=True, nulls_last=True).unique(
+        key, keep="first", maintain_order=True
+    )
+    for row in best.sort(key).iter_rows(named=True):
+        exits = {
+            name: row[name]
+            for name in ("stop_loss_frac", "take_profit_frac")
+            if row[name] is not None
+        }
+        yield StrategyRow(
+            row["symbol"],
+            row["timeframe"],
+            row["strategy"],
+            json.loads(row["parameters"]),
+            {name: row[name] for name in columns},
+            exits,
+        )
+
+
+_METRIC_NAMES = {"expectancy": "expectancy_quote"}
+
+
+def _heat_maps(swept: StrategySweep) -> Iterator[HeatMap]:
+    """Mean Sharpe ratio over the parameters of the best two-parameter strategy, and over exits."""
+    best = swept.ranking.row(0, named=True)
+    rows = swept.table.filter(
+        (pl.col("strategy") == best["strategy"]) & (pl.col("timeframe") == best["timeframe"])
+    )
+    names = list(json.loads(best["parameters"]))
+    place = f"{best['strategy']} at {best['timeframe']}"
+    if len(names) >= 2:
+        values = pl.DataFrame([json.loads(text) for text in rows["parameters"]]).select(names[:2])
+        numeric = all(values[name].dtype.is_numeric() for name in names[:2])
+        if numeric:
+            yield _heat_map(
+                f"{place}: parameters", names[0], names[1], values.with_columns(rows["sharpe"])
+            )
+    exits = rows.filter(pl.col("stop_loss_frac").is_not_null())
+    if len(exits):
+        columns = exits.select("stop_loss_frac", "take_profit_frac", "sharpe")
+        yield _heat_map(f"{place}: stop and target", "stop_loss_frac", "take_profit_frac", columns)
+
+
+def _heat_map(title: str, x: str, y: str, table: pl.DataFrame) -> HeatMap:
+    means = table.group_by(x, y).agg(pl.col("sharpe").fill_null(0.0).mean())
+    across, down = sorted(set(means[x])), sorted(set(means[y]))
+    values = np.full((len(down), len(across)), np.nan)
+    for row in means.iter_rows(named=True):
+        values[down.index(row[y]), across.index(row[x])] = row["sharpe"]
+    note = "Mean over all pairs, in sample. A lonely bright cell is luck; a plateau may be more."
+    return HeatMap(title, x, y, across, down, values, note=note)
+
+
+def _model_view(learned: Learned) -> ModelView:
+    return ModelView(
+        learned.recipe.name,
+        learned.model.model_type,
+        learned.dataset.classes,
+        learned.dataset.labels,
+        learned.predictions.probabilities,
+        learned.model.importance,
+        learned.recipe.threshold,
+        dict(learned.dataset.label_definition),
+        f"{len(learned.predictions.splits)} purged walk-forward folds; trained on {learned.model.device}.",
+    )
+
+
+def _predictions_view(learned: Sequence[Learned]) -> PredictionsView | None:
+    """S0's predictions.csv: the last model's out-of-sample rows of one pair, each at its own date."""
+    if not learned:
+        return None
+    last = learned[-1]
+    dataset, bars = last.dataset, last.results[0].bars
+    rows = np.flatnonzero(
+        (dataset.symbol_index == dataset.symbols.index(bars.symbol)) & last.predictions.is_tested
+    )
+    times = dataset.decided_at_ns[rows]
+    at = np.searchsorted(bars.close_time, times)
+    up = dataset.classes.index(1)
+    return PredictionsView(
+        bars.symbol,
+        times,
+        bars.close[at],
+        last.predictions.probabilities[rows, up],
+        last.recipe.threshold,
+    )
+
+
+def _gate_view(learned: Learned) -> GateView:
+    checks = [
+        GateCheck(check.name, check.value, check.threshold, check.rule, check.holds)
+        for check in learned.verdict.checks
+    ]
+    return GateView(learned.recipe.name, learned.promoted, checks, learned.verdict.reason)
+
+
+def _quality_rows(universe: Universe) -> Iterator[QualityRow]:
+    for outcome in universe.outcomes:
+        if outcome.report is None:
+            yield QualityRow(
+                outcome.file.name, outcome.symbol, outcome.timeframe, 0, refused=outcome.error
+            )
+            continue
+        report = outcome.report
+        findings = {name: getattr(report, name) for name in _FINDINGS if getattr(report, name)}
+        yield QualityRow(
+            outcome.file.name,
+            outcome.symbol,
+            outcome.timeframe,
+            report.rows_kept,
+            findings=findings,
+            repairs=report.repairs,
+            refused=outcome.error,
+        )
+    if not universe.outcomes:
+        for bars in universe.bars:
+            missing = int(np.sum(np.diff(bars.open_time) // bars.interval_ns - 1))
+            yield QualityRow(
+                universe.origin,
+                bars.symbol,
+                bars.timeframe,
+                len(bars),
+                int(bars.open_time[0]),
+                int(bars.open_time[-1]),
+                {"missing_bars": missing} if missing else {},
+            )
+
+
+_FINDINGS = (
+    "gaps",
+    "missing_bars",
+    "identical_duplicates",
+    "conflicting_duplicates",
+    "off_grid_times",
+    "high_low_violations",
+    "non_positive_prices",
+    "missing_prices",
+    "missing_volumes",
+    "spikes",
+    "zero_volume_bars",
+)
+
+
+def _records(rehearsal: Rehearsal) -> list[TradeRecord]:
+    """Bot v3.1's CSV files, of the pair that is drawn."""
+    view = _trades_view(rehearsal)
+    if view is None:
+        return []
+    name = rehearsal.trader.name.split(" ")[0]
+    return [TradeRecord(name, view.bars, view.trades)]
+
+
+def _tables(outcome: TurnOutcome) -> Iterator[FactTable]:
+    rehearsal = outcome.rehearsal
+    yield FactTable(
+        "Feedback: paper against what was expected",
+        ("figure", "paper", "expected", "low", "high", "verdict"),
+        [
+            (c.name, c.live, c.expected, c.low, c.high, c.verdict)
+            for c in rehearsal.expectation.comparisons
+        ],
+        f"{rehearsal.agreement.describe()}. Advice: {rehearsal.recommendation.action}: "
+        + "; ".join(rehearsal.recommendation.reasons),
+    )
+    if rehearsal.drift:
+        yield FactTable(
+            "Drift of the features between development and hold-out",
+            ("feature", "PSI", "level"),
+            [(d.name, d.psi, str(d.level)) for d in rehearsal.drift],
+        )
+    yield FactTable(
+        "Model versions of this run",
+        ("model", "symbol", "version", "promoted"),
+        [
+            (
+                m.recipe.name,
+                m.recipe.symbol,
+                m.version or "not published",
+                "yes" if m.promoted else "no",
+            )
+            for m in outcome.learned
+        ],
+    )
+    yield FactTable(
+        "What the risk limits did",
+        ("symbol", "bar", "what"),
+        [(b.symbol, b.bar, b.reason) for b in rehearsal.paper.blocked[:50]],
+        "Entries that a limit blocked; exits are never blocked."
+        if rehearsal.paper.blocked
+        else "No limit stepped in.",
+    )
+    yield FactTable(
+        "Time by step",
+        ("step", "seconds"),
+        list(outcome.seconds.items()),
+    )

@@ -1,0 +1,285 @@
+"""One turn of the loop: candles, sweep, models, gate, paper, feedback, report, under one run id."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from crypto_bot.backtest.candles import Universe, describe, gather_candles
+from crypto_bot.backtest.gpu_accelerator import log_gpu_use
+from crypto_bot.backtest.learning import Learned, learn, model_exits, recipes
+from crypto_bot.backtest.rehearsal import Rehearsal, Trader, rehearse
+from crypto_bot.backtest.sweeping import (
+    StrategySweep,
+    best_setting,
+    rank_settings,
+    record_trials,
+    run_sweep,
+    write_results,
+)
+from crypto_bot.backtest.traders import best_strategy_trader, development_trades, model_trader
+from crypto_bot.backtest.workbench import Workbench
+from crypto_bot.core.errors import CryptoBotError
+from crypto_bot.core.files import publish_file, temporary_path
+from crypto_bot.core.timeframes import DAY_NS
+from crypto_bot.kernel_cache import kernels_were_cached
+from crypto_bot.market import ImportStatus
+from crypto_bot.training.cards import POOLED
+
+_LOG = logging.getLogger(__name__)
+KIND = "integrated"
+SWEEP_FILE = "sweep.parquet"
+
+
+@dataclass(frozen=True, eq=False)
+class TurnOutcome:
+    """Everything a turn made, ready to be shown."""
+
+    run_id: str
+    folder: Path
+    universe: Universe
+    hold_out_ns: int
+    swept: StrategySweep
+    learned: tuple[Learned, ...]
+    rehearsal: Rehearsal
+    seconds: Mapping[str, float]
+    is_resumed: bool
+    peak_memory_mb: float
+    notes: tuple[str, ...] = ()
+    reused: tuple[str, ...] = ()
+
+    @property
+    def promoted(self) -> bool:
+        """At least one model of this turn went into service."""
+        return any(learned.promoted and learned.version for learned in self.learned)
+
+
+@dataclass
+class _Watch:
+    """Seconds of each step, logged where the settings ask for it."""
+
+    bench: Workbench
+    run_id: str
+    announce: Callable[[str], None]
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def step(self, name: str, words: str) -> Iterator[None]:
+        self.announce(f"{words} ...")
+        started = time.perf_counter()
+        with self.bench.journal.step(self.run_id, name):
+            yield
+        self.seconds[name] = time.perf_counter() - started
+        if self.bench.settings.monitoring.log_performance_metrics:
+            _LOG.info("run %s step %s took %.1f s", self.run_id, name, self.seconds[name])
+
+
+def run_turn(
+    bench: Workbench,
+    *,
+    data: str | None = None,
+    symbols: Sequence[str] | None = None,
+    announce: Callable[[str], None] = _LOG.info,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> dict[str, Any]:
+    """Turn the whole loop once and write its report.
+
+    Parameters
+    ----------
+    data, symbols    as for `gather_candles`
+    announce : callable     told what happens, line by line
+    should_stop : callable  asked during paper trading; True ends the session cleanly
+
+    Returns
+    -------
+    dict    the summary, as written to summary.json; `report` is the path of the page
+
+    Notes
+    -----
+    An interrupted turn with the same settings and candles is taken up under its run id: what it
+    stored, published or wrote down is found again and done only once.
+    """
+    from crypto_bot.backtest.showing import write_outcome
+
+    run_id, is_resumed = _start_or_resume(bench)
+    try:
+        outcome = _turn(bench, run_id, is_resumed, data, symbols, announce, should_stop)
+        summary = write_outcome(bench, outcome)
+    except BaseException as error:
+        bench.journal.finish_run(run_id, "failed", {"error": f"{type(error).__name__}: {error}"})
+        if bench.settings.monitoring.alert_on_failures:
+            _LOG.critical("ALERT: run %s failed: %s", run_id, error)
+        raise
+    bench.journal.finish_run(run_id, "done", summary)
+    return summary
+
+
+def _start_or_resume(bench: Workbench) -> tuple[str, bool]:
+    wanted = bench.settings.fingerprint
+    for run in bench.journal.unfinished_runs(KIND):
+        if run.config.get("fingerprint") == wanted:
+            bench.journal.resume_run(run.id)
+            return run.id, True
+    config = {"fingerprint": wanted, "settings": bench.settings}
+    return bench.journal.start_run(KIND, config), False
+
+
+def _turn(
+    bench: Workbench,
+    run_id: str,
+    is_resumed: bool,
+    data: str | None,
+    symbols: Sequence[str] | None,
+    announce: Callable[[str], None],
+    should_stop: Callable[[], bool],
+) -> TurnOutcome:
+    watch = _Watch(bench, run_id, announce)
+    folder = Path(bench.settings.reports.folder) / run_id
+    if is_resumed:
+        announce(f"taking up the interrupted run {run_id}")
+    with watch.step("candles", "candles"):
+        universe = gather_candles(bench.settings, data=data, symbols=symbols)
+        bench.journal.describe_run(
+            run_id, data_fingerprint=fingerprint(universe), is_simulated=universe.is_simulated
+        )
+    announce(describe(universe))
+    hold_out_ns = hold_out_start(universe, bench.settings.validation.holdout_frac)
+    with watch.step("sweep", "backtests of every strategy"):
+        swept = _sweep(bench, universe, run_id, folder, hold_out_ns)
+    with watch.step("models", "models: train, walk forward, judge"):
+        learned = _learn(bench, universe, run_id, hold_out_ns, announce)
+        if bench.settings.monitoring.monitor_gpu_utilization:
+            log_gpu_use()
+    trader = choose_trader(bench, swept, learned)
+    with watch.step("paper", f"paper trading of the hold-out: {trader.name}"):
+        rehearsal = rehearse(
+            bench,
+            universe,
+            trader,
+            run_id=run_id,
+            start_ns=hold_out_ns,
+            expected=development_trades(bench, universe, trader, learned, hold_out_ns),
+            should_stop=should_stop,
+        )
+    return TurnOutcome(
+        run_id,
+        folder,
+        universe,
+        hold_out_ns,
+        swept,
+        learned,
+        rehearsal,
+        watch.seconds,
+        is_resumed,
+        peak_memory_mb(),
+        universe.notes,
+        reused(universe),
+    )
+
+
+def reused(universe: Universe) -> tuple[str, ...]:
+    """What an earlier run had done already, in words."""
+    found = []
+    stored = sum(o.status is ImportStatus.ALREADY_STORED for o in universe.outcomes)
+    if stored:
+        found.append(f"re-used the stored candles of {stored} files")
+    elif not universe.outcomes and not universe.is_simulated:
+        found.append("re-used stored candles")
+    if kernels_were_cached():
+        found.append("re-used compiled kernels")
+    return tuple(found)
+
+
+def fingerprint(universe: Universe) -> str:
+    """sha256 over the candles of every pair."""
+    digest = hashlib.sha256()
+    for bars in universe.bars:
+        digest.update(bars.fingerprint.encode())
+    return digest.hexdigest()
+
+
+def hold_out_start(universe: Universe, fraction: float) -> int:
+    """The UTC midnight at which the last `fraction` of the look-back window begins."""
+    first = max(universe.start_ns, min(int(bars.open_time[0]) for bars in universe.bars))
+    start = universe.end_ns - fraction * (universe.end_ns - first)
+    return (
+        int(np.ceil(start / DAY_NS)) * DAY_NS
+        if universe.end_ns - first > 10 * DAY_NS
+        else int(start)
+    )
+
+
+def _sweep(
+    bench: Workbench, universe: Universe, run_id: str, folder: Path, end_ns: int
+) -> StrategySweep:
+    """The sweep of this run: found again if an earlier start of it finished the work."""
+    stored = folder / SWEEP_FILE
+    if stored.exists():
+        table = pl.read_parquet(stored)
+        return StrategySweep(table, rank_settings(table), (), 0)
+    swept = run_sweep(universe, bench, end_ns=end_ns)
+    record_trials(bench, run_id, swept.table)
+    write_results(swept, Path(bench.settings.results_cache_dir))
+    partial = temporary_path(stored)
+    folder.mkdir(parents=True, exist_ok=True)
+    swept.table.write_parquet(partial)
+    publish_file(partial, stored)
+    return swept
+
+
+def _learn(
+    bench: Workbench,
+    universe: Universe,
+    run_id: str,
+    end_ns: int,
+    announce: Callable[[str], None],
+) -> tuple[Learned, ...]:
+    """Each configured kind of model; one that cannot be trained is said and skipped."""
+    if not bench.settings.schedule.is_enabled:
+        announce("learning is off (learning_enabled or ml_integration.enabled)")
+        return ()
+    found = []
+    for recipe in recipes(bench, POOLED, universe.bars[0].symbol):
+        chosen = [b for b in universe.bars if recipe.symbol in (POOLED, b.symbol)]
+        try:
+            learned = learn(
+                bench, chosen, recipe, run_id=run_id, start_ns=universe.start_ns, end_ns=end_ns
+            )
+        except CryptoBotError as error:
+            announce(f"  {recipe.name}: not trained: {error}")
+            _LOG.warning("%s not trained: %s", recipe.name, error)
+            continue
+        found.append(learned)
+        announce(f"  {recipe.name}: {learned.verdict.reason}")
+    return tuple(found)
+
+
+def choose_trader(bench: Workbench, swept: StrategySweep, learned: Sequence[Learned]) -> Trader:
+    """The promoted model with the best Sharpe ratio, else the best strategy of the sweep."""
+    promoted = [model for model in learned if model.promoted and model.version is not None]
+    if promoted:
+        best = max(promoted, key=lambda model: model.pooled.sharpe or 0.0)
+        return model_trader(bench, best, model_exits())
+    return best_strategy_trader(bench, best_setting(swept.ranking), learned)
+
+
+def peak_memory_mb() -> float:
+    """Largest resident memory of this process so far, MiB."""
+    if sys.platform == "win32":
+        import psutil
+
+        return float(psutil.Process().memory_info().peak_wset) / 2**20
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**20 if sys.platform == "darwin" else 2**10)

@@ -1,0 +1,83 @@
+"""The workbench: settings, journal and registry of one command, opened once and closed for sure."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from crypto_bot.backtest.gpu_accelerator import get_gpu_info
+from crypto_bot.backtest.logs import configure_logging
+from crypto_bot.config import Settings, load_settings, secret_values
+from crypto_bot.engine import CostOptions, ExitOptions, SizingOptions
+from crypto_bot.journal import Journal
+from crypto_bot.registry import FolderRegistry, open_registry
+from crypto_bot.trading import PaperOptions, RiskLimits
+
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Workbench:
+    """What every stage call of a command needs."""
+
+    settings: Settings
+    journal: Journal
+    registry: FolderRegistry
+    gpu: Mapping[str, Any]
+
+    @property
+    def costs(self) -> CostOptions:
+        """Fees, slippage and venue limits of every fill."""
+        return self.settings.costs.of(CostOptions)
+
+    @property
+    def exits(self) -> ExitOptions:
+        """Exits that are configured for every strategy."""
+        return self.settings.exits.of(ExitOptions)
+
+    @property
+    def sizing(self) -> SizingOptions:
+        """How large positions are."""
+        return self.settings.sizing.of(SizingOptions)
+
+    def paper_options(self, exits: ExitOptions) -> PaperOptions:
+        """Options of a paper session that trades by `exits`."""
+        limits = self.settings.risk.of(RiskLimits)
+        return PaperOptions(costs=self.costs, exits=exits, sizing=self.sizing, limits=limits)
+
+    def start_lines(self) -> list[str]:
+        """Every key without effect here, with its reason."""
+        return self.settings.explain_inactive(gpu=self.gpu)
+
+
+@contextmanager
+def open_workbench(
+    config: str | Mapping[str, Any] | None, *, log: str, verbose: bool = False
+) -> Iterator[Workbench]:
+    """Read the settings, set up the logs, open journal and registry.
+
+    Parameters
+    ----------
+    config : path, mapping or None    as for `load_settings`
+    log : str                         'backtest' or 'integrated_backtest': the guide's log file
+    """
+    settings = config if isinstance(config, Settings) else load_settings(config)
+    logging_options = settings.logging
+    configure_logging(
+        log,
+        Path(logging_options.folder),
+        verbose,
+        max_bytes=int(logging_options.max_megabytes * 2**20),
+        files_kept=logging_options.files_kept,
+        secrets=secret_values(settings),
+    )
+    gpu = get_gpu_info()
+    with Journal(settings.journal.url) as journal:
+        bench = Workbench(settings, journal, open_registry(settings.registry.folder), gpu)
+        for line in bench.start_lines():
+            _LOG.info("%s", line)
+        yield bench
