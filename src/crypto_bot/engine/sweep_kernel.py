@@ -308,18 +308,18 @@ def _exit_decision(
 @_uncounted
 def _next_other(direction: PerBarDirection, words: Index, t: int, bars: int) -> int:
     """The first bar after t with another direction than at t; `bars` where none has."""
-    value = direction[t]
-    t += 1
-    while t & 7:
-        if t >= bars or direction[t] != value:
-            return min(t, bars)
-        t += 1
-    run = value * _EVERY_BYTE if value >= 0 else -1
+    run = direction[t] * _EVERY_BYTE if direction[t] >= 0 else -1
     word = t >> _WORD_BITS
-    while (word << _WORD_BITS) < bars and words[word] == run:
+    # Bytes below t are earlier bars: machines that run this are little-endian.
+    other = (words[word] ^ run) & (-1 << ((t & 7) << 3))
+    while other == 0:
         word += 1
+        if word << _WORD_BITS >= bars:
+            return bars
+        other = words[word] ^ run
     t = word << _WORD_BITS
-    while t < bars and direction[t] == value:
+    while other & 0xFF == 0:
+        other >>= 8
         t += 1
     return min(t, bars)
 
