@@ -68,7 +68,6 @@ from crypto_bot.validation.splits import (
 )
 
 __all__ = [
-    "SPLITTERS",
     "BootstrapOptions",
     "ChampionEvidence",
     "Check",
@@ -84,6 +83,7 @@ __all__ = [
     "RandomEntry",
     "RandomEntryOptions",
     "ReturnMoments",
+    "SPLITTERS",
     "Split",
     "Splitter",
     "Statistic",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,6 +13,7 @@ from crypto_bot.training import Dataset, Trainer
 from crypto_bot.validation.out_of_sample import predict_fold
 from crypto_bot.validation.splits import Split
 
+Prepare = Callable[[Dataset], Dataset]
 _NULL_DEVIATIONS = 4.0
 
 
@@ -31,9 +32,23 @@ class NullScore:
 
 
 def shuffled_label_score(
-    dataset: Dataset, trainer: Trainer, splits: Sequence[Split], *, seed: int = 42
+    dataset: Dataset,
+    trainer: Trainer,
+    splits: Sequence[Split],
+    *,
+    prepare: Prepare | None = None,
+    seed: int = 42,
 ) -> NullScore:
     """Train and test on labels dealt out at random; anything but a coin flip is a leak.
+
+    Parameters
+    ----------
+    prepare : callable    what the pipeline does to all rows before they are split, such as choosing
+                          features; Dataset -> Dataset with the same rows; None: nothing
+
+    Raises
+    ------
+    DataError    if no fold's test rows hold two classes
 
     Notes
     -----
@@ -42,6 +57,7 @@ def shuffled_label_score(
     """
     labels = np.random.default_rng(seed).permutation(dataset.labels)
     shuffled = replace(dataset, labels=labels)
+    shuffled = shuffled if prepare is None else prepare(shuffled)
     scores, deviations, rows = [], [], 0
     for split in splits:
         probabilities, _ = predict_fold(shuffled, trainer, split)
@@ -65,10 +81,15 @@ def shuffled_label_score(
 
 
 def check_shuffled_labels_teach_nothing(
-    dataset: Dataset, trainer: Trainer, splits: Sequence[Split], *, seed: int = 42
+    dataset: Dataset,
+    trainer: Trainer,
+    splits: Sequence[Split],
+    *,
+    prepare: Prepare | None = None,
+    seed: int = 42,
 ) -> NullScore:
     """LeakError if the pipeline shows an edge on shuffled labels; returns the score otherwise."""
-    score = shuffled_label_score(dataset, trainer, splits, seed=seed)
+    score = shuffled_label_score(dataset, trainer, splits, prepare=prepare, seed=seed)
     if score.has_edge:
         raise LeakError(
             f"check_shuffled_labels_teach_nothing: AUC must be 0.5 within "

@@ -1,0 +1,177 @@
+"""Out-of-sample predictions: only unseen rows, the right columns, traded through the engine."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from crypto_bot.core.errors import ConfigError, DataError
+from crypto_bot.labels import NextUpOptions, ThreeClassOptions
+from crypto_bot.market import SimulationOptions, simulate_market
+from crypto_bot.strategies import get_strategy
+from crypto_bot.training import build_dataset
+from crypto_bot.validation import (
+    WalkForwardOptions,
+    WindowMode,
+    out_of_sample,
+    prediction_columns,
+    split_dataset,
+    split_holdout,
+    trade_out_of_sample,
+    walk_forward_splits,
+)
+from validation_rows import BAR_NS, TREES, made_dataset, noise_dataset, walk_bars
+
+NAMES = ("sma_ratio", "rsi_14", "return_5d", "volume_ratio")
+
+
+@pytest.fixture(scope="module")
+def market():
+    return simulate_market(SimulationOptions(seed=3, symbols=2, bars=1200))
+
+
+@pytest.fixture(scope="module", params=[NextUpOptions(), ThreeClassOptions()])
+def predicted(market, request):
+    data = build_dataset(market, feature_names=NAMES, labels=request.param)
+    return data, out_of_sample(data, TREES, split_dataset(data, WalkForwardOptions(folds=3)))
+
+
+def test_each_tested_row_is_predicted_by_its_own_folds_model(predicted):
+    data, found = predicted
+    assert np.array_equal(found.is_tested, np.isfinite(found.probabilities).all(axis=1))
+    assert not found.is_tested[: found.splits[0].test[0]].any()
+    for split, model in zip(found.splits, found.models, strict=True):
+        again = TREES.fit(data.take(split.train)).predictor.predict_proba(data.features[split.test])
+        assert np.array_equal(again, model.predictor.predict_proba(data.features[split.test]))
+        assert np.array_equal(found.probabilities[split.test], again)
+        assert (found.fold[split.test] == split.fold).all()
+    sums = found.probabilities[found.is_tested].sum(axis=1)
+    assert np.allclose(sums, 1.0)
+    assert found.start_ns == data.decided_at_ns[found.is_tested].min()
+
+
+def test_a_class_that_a_fold_never_saw_gets_probability_zero():
+    data = noise_dataset(900)
+    labels = data.labels.copy()
+    labels[500:] = np.where(np.arange(400) % 3 == 0, -1, labels[500:])
+    three = made_dataset(data.features, labels, classes=(-1, 0, 1))
+    found = out_of_sample(three, TREES, split_dataset(three))
+    assert (found.probabilities[found.splits[0].test, 0] == 0.0).all()
+    assert found.probabilities[found.splits[-1].test, 0].mean() > 0.1
+
+
+def test_future_rows_change_no_earlier_prediction(market):
+    data = build_dataset(market, feature_names=NAMES)
+    splits = split_dataset(data, WalkForwardOptions(folds=3))
+    found = out_of_sample(data, TREES, splits)
+    later = splits[1].test[0]
+    features, labels = data.features.copy(), data.labels.copy()
+    features[later:] *= -3.0
+    labels[later:] = 1 - labels[later:]
+    altered = replace(data, features=features, labels=labels)
+    again = out_of_sample(altered, TREES, splits)
+    first = splits[0].test
+    assert np.array_equal(found.probabilities[first], again.probabilities[first])
+
+
+def test_columns_lie_on_the_bars_they_were_decided_at(market, predicted):
+    data, found = predicted
+    for bars in market:
+        columns = prediction_columns(data, found, bars)
+        rows = np.flatnonzero(data.symbol_index == data.symbols.index(bars.symbol))
+        up, down = data.classes.index(1), 0
+        for name, k in (("p_up", up), ("p_down", down)):
+            known = np.isfinite(columns[name])
+            expected = rows[found.is_tested[rows]]
+            assert np.array_equal(bars.close_time[known], data.decided_at_ns[expected])
+            assert np.array_equal(columns[name][known], found.probabilities[expected, k])
+
+
+def test_other_bars_than_the_datasets_are_refused(market, predicted):
+    data, found = predicted
+    with pytest.raises(DataError, match="must be those the dataset was built from"):
+        prediction_columns(data, found, market[0][5:])
+    with pytest.raises(DataError, match="must be one of"):
+        prediction_columns(data, found, walk_bars(100, symbol="XRP/USDT"))
+
+
+def test_predictions_are_traded_on_the_tested_stretch_alone(market, predicted):
+    data, found = predicted
+    strategy = get_strategy("model", threshold=0.5)
+    results = trade_out_of_sample(data, found, market, strategy)
+    assert [result.bars.symbol for result in results] == [bars.symbol for bars in market]
+    for result in results:
+        assert result.bars.close_time[0] == found.start_ns
+        assert result.bars.open_time[-1] == found.end_ns
+        assert len(result.trades) > 0
+        assert result.trades["entry_time"].min() >= found.start_ns
+
+
+def test_folds_cover_pooled_symbols_by_time_and_count_their_embargo_in_bars(market):
+    data = build_dataset(market, feature_names=NAMES)
+    for split in split_dataset(data, WalkForwardOptions(folds=3, embargo_bars=7)):
+        assert split.embargo_ns == 7 * BAR_NS
+        assert set(data.symbol_index[split.test]) == {0, 1}
+        assert data.label_end_ns[split.train].max() < split.test_start_ns - 7 * BAR_NS
+
+
+def test_the_remainder_belongs_to_the_last_fold():
+    data = noise_dataset(1003)
+    splits = split_dataset(data, WalkForwardOptions(folds=4, embargo_bars=0))
+    assert [len(split.test) for split in splits] == [200, 200, 200, 203]
+
+
+def test_rolling_windows_keep_the_length_of_the_first():
+    data = noise_dataset(1200)
+    splits = split_dataset(data, WalkForwardOptions(mode=WindowMode.ROLLING, embargo_bars=0))
+    assert {len(split.train) for split in splits} == {195}
+    assert [split.train[0] for split in splits] == [0, 200, 400, 600, 800]
+
+
+def test_the_longer_of_both_embargoes_counts_and_bars_are_the_smallest_step():
+    data = noise_dataset(1200)
+    times = data.decided_at_ns, data.label_end_ns
+    for options, expected in (
+        (WalkForwardOptions(embargo_bars=3), 3 * BAR_NS),
+        (WalkForwardOptions(embargo_bars=3, embargo_ns=10 * BAR_NS), 10 * BAR_NS),
+    ):
+        assert walk_forward_splits(*times, options)[0].embargo_ns == expected
+    hourly = walk_forward_splits(
+        *times, WalkForwardOptions(embargo_bars=2), interval_ns=12 * BAR_NS
+    )
+    assert hourly[0].embargo_ns == 24 * BAR_NS
+
+
+def test_a_fold_left_with_too_few_rows_by_the_purge_is_refused_with_its_numbers():
+    data = noise_dataset(600)
+    with pytest.raises(
+        DataError, match=r"fold 0 from .* at least 50 train rows, was \d+ \(\d+ purged"
+    ):
+        split_dataset(data, WalkForwardOptions(embargo_bars=60))
+    with pytest.raises(DataError, match="rows must be at least 6 for 5 folds, was 4"):
+        split_dataset(data.take(np.arange(4)))
+
+
+def test_the_hold_out_is_the_last_stretch_and_development_ends_before_it():
+    data = noise_dataset(1000)
+    development, start_ns = split_holdout(data, 0.2)
+    rest = data.take(data.decided_at_ns >= start_ns)
+    assert len(rest) == 200
+    assert len(development) == 800 - 5 - 10
+    assert development.label_end_ns.max() < start_ns - 10 * BAR_NS
+    for fraction in (0.0, 1.0, -1.0):
+        with pytest.raises(ConfigError, match="fraction must be between 0 and 1"):
+            split_holdout(data, fraction)
+    with pytest.raises(DataError, match="rows must leave some before and in a hold-out"):
+        split_holdout(data.take(np.arange(12)), 0.9)
+
+
+def test_no_split_or_a_row_tested_twice_is_refused():
+    data = noise_dataset(900)
+    splits = split_dataset(data)
+    with pytest.raises(DataError, match="splits must hold at least one fold"):
+        out_of_sample(data, TREES, [])
+    with pytest.raises(DataError, match="must test rows no other fold tests"):
+        out_of_sample(data, TREES, [splits[0], replace(splits[0], fold=1)])
