@@ -62,6 +62,35 @@ def test_a_class_that_a_fold_never_saw_gets_probability_zero():
     assert found.probabilities[found.splits[-1].test, 0].mean() > 0.1
 
 
+def test_probabilities_are_placed_by_label_where_a_model_lacks_a_class():
+    data = made_dataset(*_three_classes(), classes=(-1, 0, 1))
+
+    class TwoOnly:
+        """Predicts the labels -1 and 1 and knows no 0."""
+
+        feature_names = data.feature_names
+        classes = (-1, 1)
+        scaler = None
+
+        def predict_proba(self, features):
+            return np.tile([0.3, 0.7], (len(features), 1))
+
+    class Trainer:
+        name = "two only"
+
+        def fit(self, dataset):
+            return replace(TREES.fit(dataset), predictor=TwoOnly())
+
+    found = out_of_sample(data, Trainer(), split_dataset(data))
+    tested = found.probabilities[found.is_tested]
+    assert np.array_equal(np.unique(tested, axis=0), [[0.3, 0.0, 0.7]])
+
+
+def _three_classes():
+    random = np.random.default_rng(0)
+    return random.normal(size=(900, 2)), random.integers(-1, 2, 900)
+
+
 def test_future_rows_change_no_earlier_prediction(market):
     data = build_dataset(market, feature_names=NAMES)
     splits = split_dataset(data, WalkForwardOptions(folds=3))

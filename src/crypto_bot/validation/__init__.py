@@ -10,7 +10,12 @@ from crypto_bot.validation.baselines import (
     buy_and_hold,
     class_baseline,
 )
-from crypto_bot.validation.evidence import Pooled, gather_evidence, pool_results
+from crypto_bot.validation.evidence import (
+    Pooled,
+    annual_sharpe,
+    gather_evidence,
+    pool_results,
+)
 from crypto_bot.validation.gate import (
     ChampionEvidence,
     Check,
@@ -90,6 +95,7 @@ __all__ = [
     "Verdict",
     "WalkForwardOptions",
     "WindowMode",
+    "annual_sharpe",
     "area_under_curve",
     "bootstrap_interval",
     "break_even_cost_frac",
