@@ -20,6 +20,7 @@ from crypto_bot.market import (
     ExchangeUnreachable,
     ImportOutcome,
     ImportStatus,
+    SimulationOptions,
     import_candles,
     resample,
     simulate_market,

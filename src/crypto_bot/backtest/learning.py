@@ -14,6 +14,7 @@ from crypto_bot.core import Bars, ModelCard
 from crypto_bot.core.arrays import Mask
 from crypto_bot.core.timeframes import SystemClock, iso_time, timeframe_ns
 from crypto_bot.engine import BacktestResult, ExitOptions, Reentry, SignalExit
+from crypto_bot.features import S0_FEATURES
 from crypto_bot.journal import Trial, TrialFilter, TrialKind
 from crypto_bot.labels import LabelOptions, NextUpOptions, ThreeClassOptions
 from crypto_bot.strategies import get_strategy
@@ -61,6 +62,7 @@ class Recipe:
     trainer: Trainer
     labels: LabelOptions
     threshold: float
+    feature_names: tuple[str, ...] = S0_FEATURES
 
     @property
     def name(self) -> str:
@@ -155,7 +157,7 @@ def learn(
     from decisions one label horizon apart, so that no two labels share a bar; every row is predicted.
     """
     known = [closed_before(each, end_ns) for each in bars]
-    whole = build_dataset(known, labels=recipe.labels)
+    whole = build_dataset(known, feature_names=recipe.feature_names, labels=recipe.labels)
     dataset = whole.take(whole.decided_at_ns >= start_ns)
     splits = thinned(split_dataset(dataset, walk_forward_options(bench)), dataset)
     predictions = out_of_sample(dataset, recipe.trainer, splits)

@@ -40,7 +40,8 @@ if TYPE_CHECKING:
     from crypto_bot.backtest.turn import TurnOutcome
 
 _LIBRARIES = ("crypto-bot", "numpy", "numba", "polars", "lightgbm", "scikit-learn", "ccxt")
-_SHOWN_BARS = 2_000
+FEWEST_TRADES = 5
+"""Closed trades a setting needs to be called the best of a pair."""
 
 
 def write_outcome(bench: Workbench, outcome: TurnOutcome) -> dict[str, Any]:
@@ -222,11 +223,15 @@ def _trades_view(rehearsal: Rehearsal) -> TradesView | None:
 
 
 def _strategy_rows(swept: StrategySweep, metrics: Sequence[str]) -> Iterator[StrategyRow]:
-    """The best parameters of every strategy on every pair, its own timeframe included."""
+    """The best parameters of every strategy on every pair and timeframe.
+
+    Settings that closed fewer than `FEWEST_TRADES` trades come last: one lucky trade is no result.
+    """
     shown = [_METRIC_NAMES.get(name, name) for name in metrics]
     columns = list(dict.fromkeys([*shown, "total_return", "trades", "buy_and_hold_return"]))
-    key = ["symbol", "strategy"]
-    best = swept.table.sort("sharpe", descending=True, nulls_last=True).unique(
+    key = ["symbol", "timeframe", "strategy"]
+    ranked = swept.table.with_columns(enough=pl.col("trades") >= FEWEST_TRADES)
+    best = ranked.sort(["enough", "sharpe"], descending=True, nulls_last=True).unique(
         key, keep="first", maintain_order=True
     )
     for row in best.sort(key).iter_rows(named=True):
@@ -250,7 +255,7 @@ _METRIC_NAMES = {"expectancy": "expectancy_quote"}
 
 def _heat_maps(swept: StrategySweep) -> Iterator[HeatMap]:
     """Mean Sharpe ratio over the parameters of the best two-parameter strategy, and over exits."""
-    best = swept.ranking.row(0, named=True)
+    best = best_setting(swept.ranking)
     rows = swept.table.filter(
         (pl.col("strategy") == best["strategy"]) & (pl.col("timeframe") == best["timeframe"])
     )

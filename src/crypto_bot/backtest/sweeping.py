@@ -188,9 +188,9 @@ def rank_settings(table: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def best_setting(ranking: pl.DataFrame, minimum_trades: int = 30) -> dict[str, Any]:
+def best_setting(ranking: pl.DataFrame, trades_a_pair: int = 5) -> dict[str, Any]:
     """The best-ranked setting that traded often enough to mean something, else the most active."""
-    enough = ranking.filter(pl.col("trades") >= minimum_trades)
+    enough = ranking.filter(pl.col("trades") >= trades_a_pair * pl.col("pairs"))
     if len(enough):
         return enough.row(0, named=True)
     return ranking.sort("trades", descending=True).row(0, named=True)
