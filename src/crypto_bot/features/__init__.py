@@ -17,11 +17,11 @@ from crypto_bot.features.own import forget_feature, register_feature
 from crypto_bot.features.stream import FeatureStream
 
 __all__ = [
+    "S0_FEATURES",
+    "TRAINER_FEATURES",
     "Feature",
     "FeatureStream",
     "FeatureTable",
-    "S0_FEATURES",
-    "TRAINER_FEATURES",
     "compute_features",
     "feature",
     "forget_feature",

@@ -9,11 +9,11 @@ from crypto_bot.labels.next_up import NextUpOptions, next_n_up_labels
 from crypto_bot.labels.three_class import ThreeClassOptions, three_class_labels
 
 __all__ = [
+    "UNLABELLED",
     "LabelOptions",
     "Labels",
     "NextUpOptions",
     "ThreeClassOptions",
-    "UNLABELLED",
     "label_kinds",
     "make_labels",
     "next_n_up_labels",

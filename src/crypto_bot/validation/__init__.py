@@ -73,6 +73,7 @@ from crypto_bot.validation.splits import (
 )
 
 __all__ = [
+    "SPLITTERS",
     "BootstrapOptions",
     "ChampionEvidence",
     "Check",
@@ -88,7 +89,6 @@ __all__ = [
     "RandomEntry",
     "RandomEntryOptions",
     "ReturnMoments",
-    "SPLITTERS",
     "Split",
     "Splitter",
     "Statistic",
