@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import json
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +15,12 @@ import numpy as np
 from crypto_bot.config import Settings
 from crypto_bot.core import Bars
 from crypto_bot.core.errors import DataError, nearest
+from crypto_bot.core.files import write_json
 from crypto_bot.core.timeframes import DAY_NS, SystemClock, iso_time, timeframe_ns
 from crypto_bot.market import (
     BarStore,
     CatalogEntry,
+    DownloadOutcome,
     ExchangeUnreachable,
     ImportOutcome,
     ImportStatus,
@@ -28,6 +32,8 @@ from crypto_bot.market import (
 
 _LOG = logging.getLogger(__name__)
 _SIMULATED_SUFFIX = "-simulated"
+_UNFINISHED = "download.json"
+_COMPLETE = "complete.json"
 
 
 @dataclass(frozen=True)
@@ -79,21 +85,31 @@ def gather_candles(
     ----------
     settings : Settings
     data : str | None          a folder or file to import first; its symbols are then the universe
-    symbols : sequence | None  restrict to these; an unknown one is refused with the nearest name
+    symbols : sequence | None  restrict to these, else to `data.symbols` of the settings; an unknown
+                               one is refused with the nearest name
 
     Raises
     ------
     DataError    if nothing usable is in `data`, or a symbol is unknown
+
+    Notes
+    -----
+    A download that was killed or lost its connection goes on before the store is used.
     """
     store = BarStore(settings.data.store_folder)
+    chosen = symbols or settings.data.symbols or None
     if data is not None:
-        return _from_folder(settings, store, Path(data), symbols)
-    if store.catalog():
-        return _select(settings, store, symbols, f"store {store.root} (re-used)")
+        return _from_folder(settings, store, Path(data), chosen)
+    is_stored = bool(store.catalog())
+    if is_stored and not (store.root / _UNFINISHED).exists():
+        return _select(settings, store, chosen, f"store {store.root} (re-used)")
     try:
-        return _from_exchange(settings, store, symbols)
+        return _from_exchange(settings, store, chosen)
     except ExchangeUnreachable as error:
-        return _simulated(settings, symbols, str(error))
+        if not is_stored:
+            return _simulated(settings, chosen, str(error))
+        note = f"the last download was cut short and cannot go on: {error}"
+        return _noted(_select(settings, store, chosen, f"store {store.root} (re-used)"), note)
 
 
 def stored_candles(settings: Settings, symbols: Sequence[str] | None = None) -> Universe:
@@ -121,18 +137,15 @@ def _from_folder(
     known = sum(outcome.status is ImportStatus.ALREADY_STORED for outcome in usable)
     origin = f"{folder} ({len(usable) - known} files imported, {known} already stored)"
     universe = _select(settings, store, symbols or named, origin, is_choice=symbols is not None)
-    refused = tuple(
-        f"{o.file.name}: {o.error}" for o in outcomes if o.status is ImportStatus.REFUSED
-    )
-    return Universe(
-        universe.bars,
-        universe.timeframe,
-        universe.start_ns,
-        universe.end_ns,
-        universe.origin,
-        outcomes,
-        (*universe.notes, *refused),
-    )
+    refused = [f"{o.file.name}: {o.error}" for o in outcomes if o.status is ImportStatus.REFUSED]
+    unused = {o.symbol for o in outcomes if o.status is ImportStatus.SKIPPED} - {*named, ""}
+    if unused:
+        refused.append(f"no {universe.timeframe} files of {', '.join(sorted(unused))}; left out")
+    return replace(_noted(universe, *refused), outcomes=outcomes)
+
+
+def _noted(universe: Universe, *notes: str) -> Universe:
+    return replace(universe, notes=(*universe.notes, *notes))
 
 
 def _usable(outcomes: Sequence[ImportOutcome]) -> list[ImportOutcome]:
@@ -145,29 +158,40 @@ def _bars_of(settings: Settings, days: int) -> int:
 
 
 def _from_exchange(settings: Settings, store: BarStore, symbols: Sequence[str] | None) -> Universe:
-    download_universe(settings, store, symbols)
-    return _select(settings, store, symbols, f"{settings.data.exchange}, downloaded now")
+    outcomes = download_universe(settings, store, symbols)
+    failed = [f"{o.symbol}: download incomplete: {o.error}" for o in outcomes if o.error]
+    origin = f"{settings.data.exchange}, downloaded now"
+    return _noted(_select(settings, store, symbols, origin), *failed)
 
 
 def download_universe(
     settings: Settings, store: BarStore, symbols: Sequence[str] | None = None
-) -> None:
-    """Download what the store lacks of the top pairs (or of `symbols`) up to now."""
+) -> list[DownloadOutcome]:
+    """Download what the store lacks of the top pairs (or of `symbols`) up to now.
+
+    Returns what became of each pair. Raises ExchangeUnreachable where no pair could be completed.
+
+    Notes
+    -----
+    Until every pair is complete, a file in the store names them: the next run goes on with these.
+    """
     from crypto_bot.adapters.ccxt_source import CcxtSource
     from crypto_bot.market import download_candles
 
     clock = SystemClock()
+    unfinished = store.root / _UNFINISHED
 
-    async def fetch() -> None:
+    async def fetch() -> list[DownloadOutcome]:
         source = CcxtSource(settings.data.exchange)
         try:
-            chosen = list(symbols or [])
+            chosen = list(symbols or _named_in(unfinished))
             if not chosen:
                 chosen = await source.top_symbols(
                     settings.data.quote, settings.top_pairs_count, settings.min_volume_usd
                 )
+            write_json(unfinished, {"symbols": chosen})
             start_ns = clock.now_ns() - settings.lookback_days * DAY_NS
-            await download_candles(
+            return await download_candles(
                 store, source, chosen, settings.data.base_timeframe, start_ns=start_ns, clock=clock
             )
         finally:
@@ -175,31 +199,40 @@ def download_universe(
 
     if not settings.data.exchange:
         raise ExchangeUnreachable("no exchange is configured (data.exchange is empty)")
-    asyncio.run(fetch())
+    outcomes = asyncio.run(fetch())
+    if not any(outcome.error for outcome in outcomes):
+        unfinished.unlink()
+    return outcomes
+
+
+def _named_in(unfinished: Path) -> list[str]:
+    if not unfinished.exists():
+        return []
+    named: list[str] = json.loads(unfinished.read_bytes())["symbols"]
+    return named
 
 
 def _simulated(settings: Settings, symbols: Sequence[str] | None, reason: str) -> Universe:
-    store = BarStore(settings.data.store_folder + _SIMULATED_SUFFIX)
     _LOG.warning("SIMULATED market: %s; every number below is made from invented candles", reason)
-    if not store.catalog():
-        options = settings.simulation.of(
-            SimulationOptions,
-            symbols=settings.top_pairs_count,
-            timeframe=settings.data.base_timeframe,
-            bars=_bars_of(settings, settings.lookback_days + WARM_UP_DAYS),
-        )
+    universe = _select(settings, _simulated_store(settings), symbols, "SIMULATED market")
+    return replace(universe, notes=(f"SIMULATED market: {reason}", *universe.notes))
+
+
+def _simulated_store(settings: Settings) -> BarStore:
+    """The market that belongs to these settings; one left half-made by a killed run is completed."""
+    options = settings.simulation.of(
+        SimulationOptions,
+        symbols=settings.top_pairs_count,
+        timeframe=settings.data.base_timeframe,
+        bars=_bars_of(settings, settings.lookback_days + WARM_UP_DAYS),
+    )
+    name = hashlib.sha256(options.model_dump_json().encode()).hexdigest()[:12]
+    store = BarStore(Path(settings.data.store_folder + _SIMULATED_SUFFIX) / name)
+    if not (store.root / _COMPLETE).exists():
         for bars in simulate_market(options):
             store.append(bars)
-    note = f"SIMULATED market: {reason}"
-    universe = _select(settings, store, symbols, "SIMULATED market")
-    return Universe(
-        universe.bars,
-        universe.timeframe,
-        universe.start_ns,
-        universe.end_ns,
-        universe.origin,
-        notes=(note, *universe.notes),
-    )
+        write_json(store.root / _COMPLETE, options.model_dump(mode="json"))
+    return store
 
 
 def _select(
@@ -224,10 +257,18 @@ def _select(
     if not chosen:
         raise DataError(f"{store.root} must hold candles of {timeframe} or finer, had none")
     loaded = [_load(store, series[name], timeframe, settings.lookback_days) for name in chosen]
-    ranked = sorted(loaded, key=_traded_value, reverse=True)[: settings.top_pairs_count]
+    most = len(chosen) if symbols is not None and is_choice else settings.top_pairs_count
+    ranked = sorted(loaded, key=_traded_value, reverse=True)[:most]
     end_ns = max(int(bars.close_time[-1]) for bars in ranked)
     start_ns = end_ns - settings.lookback_days * DAY_NS
-    return Universe(tuple(ranked), timeframe, start_ns, end_ns, origin, notes=notes)
+    recent = tuple(bars for bars in ranked if bars.close_time[-1] > start_ns)
+    old = tuple(
+        f"{bars.symbol}: left out, its candles end {iso_time(int(bars.close_time[-1]))}, before the "
+        f"look-back window begins {iso_time(start_ns)}"
+        for bars in ranked
+        if bars.close_time[-1] <= start_ns
+    )
+    return Universe(recent, timeframe, start_ns, end_ns, origin, notes=(*notes, *old))
 
 
 def _base_timeframe(

@@ -59,7 +59,7 @@ def train_symbols(
             "learning_enabled and ml_integration.enabled must be true to train, one was false"
         )
     chosen = _prepared(bench, symbols, data, announce)
-    run_id = _start_or_resume(bench, chosen)
+    run_id = start_or_resume(bench, TRAINING, symbols=list(chosen))
     results = [_trained(bench, symbol, run_id, announce) for symbol in chosen]
     status = "done" if any(result["error"] is None for result in results) else "failed"
     bench.journal.finish_run(run_id, status, {"models": results})
@@ -148,17 +148,14 @@ def _prepared(
     return tuple(dict.fromkeys(symbols or ()))
 
 
-def _start_or_resume(bench: Workbench, symbols: Sequence[str]) -> str:
-    config = {
-        "fingerprint": bench.settings.fingerprint,
-        "symbols": list(symbols),
-        "settings": bench.settings,
-    }
-    for run in bench.journal.unfinished_runs(TRAINING):
-        if all(run.config.get(name) == config[name] for name in ("fingerprint", "symbols")):
+def start_or_resume(bench: Workbench, kind: str, **identity: Any) -> str:
+    """The run that was killed at exactly this work, taken up again, else a new one."""
+    wanted = {"fingerprint": bench.settings.fingerprint, **identity}
+    for run in bench.journal.unfinished_runs(kind):
+        if all(run.config.get(name) == value for name, value in wanted.items()):
             bench.journal.resume_run(run.id)
             return run.id
-    return bench.journal.start_run(TRAINING, config)
+    return bench.journal.start_run(kind, {**wanted, "settings": bench.settings})
 
 
 def _trained(bench: Workbench, symbol: str, run_id: str, announce: Announce) -> dict[str, Any]:

@@ -56,13 +56,13 @@ class Workbench:
 
 @contextmanager
 def open_workbench(
-    config: str | Mapping[str, Any] | None, *, log: str, verbose: bool = False
+    config: str | Path | Mapping[str, Any] | Settings | None, *, log: str, verbose: bool = False
 ) -> Iterator[Workbench]:
     """Read the settings, set up the logs, open journal and registry.
 
     Parameters
     ----------
-    config : path, mapping or None    as for `load_settings`
+    config : path, mapping, Settings or None    as for `load_settings`
     log : str                         'backtest' or 'integrated_backtest': the guide's log file
     """
     settings = config if isinstance(config, Settings) else load_settings(config)

@@ -49,11 +49,11 @@ def build_parser() -> argparse.ArgumentParser:
 
 def _add_csv_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--file", required=True, help="CSV, CSV7, Parquet or feather")
-    parser.add_argument("--symbol", default="XRPUSD", help="default: XRPUSD")
+    parser.add_argument("--symbol", help="default: as the file's columns or its name say")
     parser.add_argument("--timeframe", help="bar length if the file does not tell, such as 5m")
     parser.add_argument(
         "--horizon",
-        type=int,
+        type=float,
         default=15,
         metavar="MINUTES",
         help="how far the label looks ahead (default: 15)",

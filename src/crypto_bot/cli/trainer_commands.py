@@ -1,0 +1,264 @@
+"""What the commands of `cointrainer` do: one candle file to one model, and a look into the registry."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import io
+import os
+from collections.abc import Mapping, Sequence
+from csv import writer
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from crypto_bot.backtest.command import Handler, Result, say
+from crypto_bot.backtest.learning import Learned, Recipe, learn
+from crypto_bot.backtest.per_symbol import start_or_resume
+from crypto_bot.backtest.workbench import Workbench, open_workbench
+from crypto_bot.config import Settings, load_settings
+from crypto_bot.core import Bars
+from crypto_bot.core.bars import symbol_slug
+from crypto_bot.core.errors import CryptoBotError, StorageError, nearest
+from crypto_bot.core.files import write_file, write_json
+from crypto_bot.core.timeframes import iso_time
+from crypto_bot.features import TRAINER_FEATURES
+from crypto_bot.labels import ThreeClassOptions
+from crypto_bot.market import read_candles
+from crypto_bot.predictors import LIGHTGBM_FILE
+from crypto_bot.registry import VersionSummary, open_registry
+from crypto_bot.registry.latest import horizon_text
+from crypto_bot.training import LightGBMOptions, LightGBMTrainer
+
+FEATURES = tuple("obv_frac_20" if name == "obv" else name for name in TRAINER_FEATURES)
+"""The trainer's six; `obv` depends on where a file begins, so its settled twin stands in."""
+ACTIONS = {-1: "short", 0: "flat", 1: "long"}
+KIND = "csv-train"
+_SCHEMA_VERSION = "1"
+_SHOWN = ("sharpe", "total_return", "max_drawdown", "win_rate", "trades", "accuracy")
+
+
+def csv_train(options: argparse.Namespace) -> tuple[int, Result]:
+    """Train, walk forward and judge one model on one file; write its files, publish it if asked."""
+    settings = _settings(options)
+    bars, quality = read_candles(options.file, symbol=options.symbol, timeframe=options.timeframe)
+    folder = Path(options.outdir)
+    _check_writable(folder)
+    say(options, f"{bars.symbol} {bars.timeframe}: {quality.summary()}")
+    with open_workbench(settings, log="integrated_backtest", verbose=options.verbose) as bench:
+        learned = _learned(bench, bars, options)
+    files = _write_files(folder, learned, with_predictions=options.write_predictions)
+    verdict = learned.verdict
+    result = {
+        "symbol": bars.symbol,
+        "timeframe": bars.timeframe,
+        "rows": len(learned.dataset),
+        "dropped": learned.dataset.dropped,
+        "features": list(FEATURES),
+        "device": learned.model.device,
+        "version": learned.version,
+        "promoted": verdict.promoted and learned.version is not None,
+        "reason": verdict.reason,
+        "metrics": dict(learned.card.metrics),
+        "files": [str(path) for path in files],
+        "quality": quality.model_dump(mode="json"),
+    }
+    say(options, *_lines(result))
+    return 0, result
+
+
+def registry_list(options: argparse.Namespace) -> tuple[int, Result]:
+    """Versions of a symbol, best first; an empty list is an answer, not a failure."""
+    registry = open_registry(load_settings(options.config).registry.folder)
+    ranked = registry.rank(options.symbol)
+    if ranked:
+        say(options, *_ranking_lines(options.symbol, ranked))
+    else:
+        known = registry.symbols()
+        held = f"; it holds {', '.join(known)}" if known else ""
+        say(
+            options,
+            f"registry '{registry.root}' holds no version of {options.symbol}{held}"
+            f"{nearest(options.symbol, known)}",
+        )
+    return 0, {
+        "symbol": options.symbol,
+        "registry": str(registry.root),
+        "versions": [summary.to_dict() for summary in ranked],
+    }
+
+
+def registry_smoke(options: argparse.Namespace) -> tuple[int, Result]:
+    """Write, list, read back and remove a small file below the registry's tmp folder."""
+    settings = load_settings(options.config)
+    registry = open_registry(settings.registry.folder)
+    smoke = registry.smoke(options.symbol)
+    say(
+        options,
+        f"registry '{registry.root}' works: {smoke.size_bytes} bytes written, listed, read back "
+        f"equal and removed in {smoke.seconds * 1000:.0f} ms",
+    )
+    if settings.ml_integration.supabase.is_configured:
+        say(options, "supabase is configured but not used: this version keeps models in a folder")
+    return 0, {
+        "symbol": smoke.symbol,
+        "registry": str(registry.root),
+        "key": smoke.key,
+        "size_bytes": smoke.size_bytes,
+        "seconds": smoke.seconds,
+    }
+
+
+TRAINER_COMMANDS: dict[str, Handler] = {
+    "csv-train": csv_train,
+    "registry-list": registry_list,
+    "registry-smoke": registry_smoke,
+}
+
+
+def _settings(options: argparse.Namespace) -> Settings:
+    """The configuration with the command's options laid over it; ConfigError where one is wrong."""
+    return load_settings(
+        options.config,
+        overrides={
+            "ml_integration.features.horizon_minutes": options.horizon,
+            "ml_integration.features.hold_threshold": options.hold,
+            "ml_integration.training.publish_models": options.publish,
+            "ml_integration.training.device_type": options.device_type,
+            "ml_integration.training.max_bin": options.max_bin,
+            "ml_integration.training.n_jobs": options.n_jobs,
+            "models.lightgbm.gpu_use_dp": options.gpu_use_dp,
+            **_given("models.lightgbm.gpu_platform_id", options.gpu_platform_id),
+            **_given("models.lightgbm.gpu_device_id", options.gpu_device_id),
+        },
+    )
+
+
+def _given(key: str, value: int | None) -> dict[str, int]:
+    return {} if value is None else {key: value}
+
+
+def _check_writable(folder: Path) -> None:
+    """StorageError before any work if the output folder can never be written."""
+    there = folder
+    while not there.exists() and there != there.parent:
+        there = there.parent
+    if not (there.is_dir() and os.access(there, os.W_OK)):
+        raise StorageError(f"{folder} must be writable, was not; choose another --outdir")
+
+
+def _learned(bench: Workbench, bars: Bars, options: argparse.Namespace) -> Learned:
+    training = bench.settings.ml_integration.training
+    trainer = LightGBMTrainer(
+        bench.settings.models.lightgbm.of(
+            LightGBMOptions,
+            max_bin=training.max_bin,
+            n_jobs=training.n_jobs or bench.settings.workers,
+            device_type=training.device_type,
+        )
+    )
+    label = ThreeClassOptions(horizon_minutes=options.horizon, hold_threshold=options.hold)
+    threshold = bench.settings.paper.prediction_threshold
+    recipe = Recipe(bars.symbol, trainer, label, threshold, FEATURES)
+    run_id = start_or_resume(bench, KIND, data_fingerprint=bars.fingerprint)
+    first, last = int(bars.open_time[0]), int(bars.close_time[-1])
+    try:
+        learned = learn(bench, [bars], recipe, run_id=run_id, start_ns=first, end_ns=last)
+    except CryptoBotError as error:
+        bench.journal.finish_run(run_id, "failed", {"error": str(error)})
+        raise
+    summary = {"version": learned.version, "reason": learned.verdict.reason}
+    bench.journal.finish_run(run_id, "done", summary)
+    return learned
+
+
+def _write_files(folder: Path, learned: Learned, *, with_predictions: bool) -> list[Path]:
+    """Model, predictions, and metadata last: while metadata is there, it describes its model.
+
+    A killed command leaves a model without metadata, never metadata of another model.
+    """
+    stem = symbol_slug(learned.recipe.symbol).lower()
+    metadata = folder / f"{stem}_metadata.json"
+    model = folder / f"{stem}_regime_lgbm.txt"
+    content = learned.model.files[LIGHTGBM_FILE]
+    metadata.unlink(missing_ok=True)
+    write_file(model, content)
+    written = [model]
+    if with_predictions:
+        predictions = folder / f"{stem}_predictions.csv"
+        write_file(predictions, _predictions_csv(learned))
+        written.append(predictions)
+    write_json(metadata, _metadata(learned, model.name, content))
+    return [*written, metadata]
+
+
+def _predictions_csv(learned: Learned) -> str:
+    """Out-of-sample rows only: time of decision, likeliest class, its action and probability."""
+    predictions, dataset = learned.predictions, learned.dataset
+    rows = np.flatnonzero(predictions.is_tested)
+    probabilities = predictions.probabilities[rows]
+    best = probabilities.argmax(axis=1)
+    text = io.StringIO()
+    table = writer(text, lineterminator="\n")
+    table.writerow(("time", "class", "action", "score"))
+    times = dataset.decided_at_ns[rows].tolist()
+    scores = probabilities[np.arange(len(rows)), best].tolist()
+    for time_ns, k, score in zip(times, best.tolist(), scores, strict=True):
+        label = dataset.classes[k]
+        table.writerow((iso_time(time_ns), label, ACTIONS[label], f"{score:.6f}"))
+    return text.getvalue()
+
+
+def _metadata(learned: Learned, key: str, content: bytes) -> dict[str, Any]:
+    """The original trainer's fields, then ours."""
+    card = learned.card
+    return {
+        "key": key,
+        "schema_version": _SCHEMA_VERSION,
+        "feature_list": list(card.feature_names),
+        "label_order": list(card.classes),
+        "horizon": horizon_text(card),
+        "thresholds": dict(card.thresholds),
+        "symbol": card.symbol,
+        "hash": f"sha256:{hashlib.sha256(content).hexdigest()}",
+        "version": learned.version,
+        "card": card.model_dump(mode="json"),
+    }
+
+
+def _lines(result: Mapping[str, Any]) -> list[str]:
+    metrics, files = result["metrics"], result["files"]
+    dropped = ", ".join(f"{count} {reason}" for reason, count in result["dropped"].items() if count)
+    stored = f"stored as {result['version']}" if result["version"] else "not published (--publish)"
+    return [
+        f"features: {', '.join(FEATURES)} (obv_frac_20 in place of obv, which never settles)",
+        f"rows: {result['rows']:,}{f', left out: {dropped}' if dropped else ''}; "
+        f"trained on {result['device']}",
+        f"out of sample: accuracy {metrics['accuracy']:.3f} "
+        f"(majority {metrics['majority_accuracy']:.3f}), Sharpe {_number(metrics['sharpe'])}, "
+        f"return {metrics['total_return']:+.1%} after costs, {metrics['trades']:.0f} trades",
+        f"gate: {result['reason']}",
+        f"registry: {'promoted, ' if result['promoted'] else ''}{stored}",
+        *(f"written: {path}" for path in files),
+    ]
+
+
+def _ranking_lines(symbol: str, ranked: Sequence[VersionSummary]) -> list[str]:
+    heads = "".join(f"{name:>14}" for name in _SHOWN)
+    lines = [f"{symbol}, best first", f"{'':>2} {'version':<34}{'stage':<10}{'gate':<6}{heads}"]
+    for place, summary in enumerate(ranked, start=1):
+        gate = {True: "yes", False: "no", None: "-"}[summary.gate_passed]
+        numbers = "".join(f"{_number(summary.metrics.get(name)):>14}" for name in _SHOWN)
+        mark = "  SIMULATED" if summary.is_simulated else ""
+        lines.append(
+            f"{place:>2} {summary.version:<34}{summary.stage:<10}{gate:<6}{numbers}"
+            f"  {summary.created_at or '-'}{mark}"
+        )
+        if summary.problem is not None:
+            lines.append(f"   damaged: {summary.problem}")
+    return lines
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
