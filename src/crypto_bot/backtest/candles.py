@@ -107,6 +107,7 @@ def gather_candles(
         return _from_exchange(settings, store, chosen)
     except ExchangeUnreachable as error:
         if not is_stored:
+            _LOG.warning("SIMULATED market: %s; every number is made from invented candles", error)
             return _simulated(settings, chosen, str(error))
         note = f"the last download was cut short and cannot go on: {error}"
         return _noted(_select(settings, store, chosen, f"store {store.root} (re-used)"), note)
@@ -138,7 +139,8 @@ def _from_folder(
     origin = f"{folder} ({len(usable) - known} files imported, {known} already stored)"
     universe = _select(settings, store, symbols or named, origin, is_choice=symbols is not None)
     refused = [f"{o.file.name}: {o.error}" for o in outcomes if o.status is ImportStatus.REFUSED]
-    unused = {o.symbol for o in outcomes if o.status is ImportStatus.SKIPPED} - {*named, ""}
+    skipped = {o.symbol for o in outcomes if o.status is ImportStatus.SKIPPED and o.timeframe}
+    unused = skipped - {*named, ""}
     if unused:
         refused.append(f"no {universe.timeframe} files of {', '.join(sorted(unused))}; left out")
     return replace(_noted(universe, *refused), outcomes=outcomes)
@@ -199,7 +201,12 @@ def download_universe(
 
     if not settings.data.exchange:
         raise ExchangeUnreachable("no exchange is configured (data.exchange is empty)")
-    outcomes = asyncio.run(fetch())
+    try:
+        outcomes = asyncio.run(fetch())
+    except ExchangeUnreachable:
+        if not store.catalog():
+            unfinished.unlink(missing_ok=True)
+        raise
     if not any(outcome.error for outcome in outcomes):
         unfinished.unlink()
     return outcomes
@@ -213,7 +220,6 @@ def _named_in(unfinished: Path) -> list[str]:
 
 
 def _simulated(settings: Settings, symbols: Sequence[str] | None, reason: str) -> Universe:
-    _LOG.warning("SIMULATED market: %s; every number below is made from invented candles", reason)
     universe = _select(settings, _simulated_store(settings), symbols, "SIMULATED market")
     return replace(universe, notes=(f"SIMULATED market: {reason}", *universe.notes))
 
