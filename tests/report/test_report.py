@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from crypto_bot.core.errors import StorageError
-from crypto_bot.report import GateView, ReportContents, write_report
+from crypto_bot.report import FactTable, GateCheck, GateView, ReportContents, write_report
 from crypto_bot.report.page import render_page
 from crypto_bot.report.plots import png_files
 from report.sample import sample_contents
@@ -113,7 +113,7 @@ def test_the_numbers_on_the_page_are_those_handed_over(page):
         assert check.name in page
         assert check.rule in page
     assert page.count("✓ holds") == page.count("✗ fails") == 2
-    assert "<b>Nothing promoted.</b> 2 of 4 checks failed" in page
+    assert "<b>Nothing promoted.</b><br>2 of 4 checks failed" in page
     assert contents.data_hash in page
     assert "slow 30" in page
     assert f"The last 300 of {len(contents.trades.bars):,} bars" in page
@@ -124,6 +124,39 @@ def test_the_numbers_on_the_page_are_those_handed_over(page):
         if trace["type"] == "candlestick"
     )
     assert len(candles["close"]) == 300
+
+
+def test_the_verdict_is_said_once_and_the_numbers_stand_in_the_table():
+    checks = (
+        GateCheck("sharpe", -1.0, 0.2, "at least 0.2", False),
+        GateCheck("trades", 90, 30, "at least 30", True),
+    )
+    why = "not promoted, 1 of 2 checks failed: sharpe must be at least 0.2, was -1"
+    gates = (GateView("forest", False, checks, why), GateView("boosting", True, checks[1:]))
+    own = without_plotly(render_page(replace(sample_contents(), why=why, gates=gates), {}))
+    assert why not in own
+    assert "<br>forest: 1 of 2 checks failed<br>boosting: all 1 checks hold <a href" in own
+    assert "<b>Not promoted.</b> 1 of 2 checks failed: sharpe</p>" in own
+
+
+def test_a_note_of_the_gate_that_says_more_is_kept():
+    checks = (GateCheck("sharpe", -1.0, 0.2, "at least 0.2", False),)
+    gates = (GateView("forest", False, checks, "measured on 3 days only"),)
+    own = without_plotly(render_page(replace(sample_contents(), gates=gates), {}))
+    assert '<p class="note">measured on 3 days only</p>' in own
+
+
+def test_the_span_reads_as_people_write_days():
+    span = ("2024-01-31T00:00:00Z", "2024-03-16T05:30:00Z")
+    own = without_plotly(render_page(replace(sample_contents(), span=span), {}))
+    assert '2024-01-31</span> <span class="to">to</span> <span>2024-03-16 05:30<' in own
+
+
+def test_a_further_table_without_rows_is_words_not_an_empty_table():
+    table = FactTable("What the risk limits did", ("symbol", "bar"), (), "No limit stepped in.")
+    own = without_plotly(render_page(replace(sample_contents(), tables=(table,)), {}))
+    assert '<p class="absent">No limit stepped in.</p>' in own
+    assert "<th>symbol</th><th>bar</th>" not in own
 
 
 def test_every_section_table_and_plot_of_a_simulated_run_says_so(page, folder):

@@ -18,7 +18,7 @@ from crypto_bot.report.charts import (
     importance_chart,
     trades_chart,
 )
-from crypto_bot.report.contents import ReportContents, StrategyRow
+from crypto_bot.report.contents import GateView, ReportContents, StrategyRow
 from crypto_bot.report.measures import plain, score_model
 
 NO_NUMBER = "–"
@@ -48,6 +48,9 @@ def render_page(contents: ReportContents, files: Mapping[str, str]) -> str:
         "number": number,
         "whole": whole,
         "cell": cell,
+        "day": day,
+        "failures": failures,
+        "own_note": own_note,
         "moment": moment,
         "told": told,
         "found": found,
@@ -61,6 +64,7 @@ def render_page(contents: ReportContents, files: Mapping[str, str]) -> str:
         contents=contents,
         views=views,
         matrix=strategy_matrix(contents.strategies),
+        reasons=verdict_lines(contents),
         files=files,
         candles_shown=CANDLES_SHOWN,
         config=_yaml(contents.config),
@@ -95,6 +99,34 @@ def _model(contents: ReportContents, index: int) -> dict[str, Any]:
         "importance": importance_chart(view, f"importance-{index}") if view.importance else None,
         "calibration": calibration_chart(scores, f"calibration-{index}") if scores else None,
     }
+
+
+def verdict_lines(contents: ReportContents) -> list[str]:
+    """Why it was promoted or not, a line a candidate; the numbers stand in the gate's tables."""
+    told_by_gates = {gate.note for gate in contents.gates}
+    why = [] if contents.why in told_by_gates else [contents.why]
+    return [line for line in (*why, *map(gate_line, contents.gates)) if line]
+
+
+def gate_line(gate: GateView) -> str:
+    """A candidate and how many of its checks failed."""
+    return f"{gate.candidate}: {failures(gate).split(':')[0] or gate.note or 'no check was made'}"
+
+
+def failures(gate: GateView) -> str:
+    """How many checks failed, and which; '' where none was made."""
+    failed = [check.name for check in gate.checks if not check.holds]
+    if gate.checks and not failed:
+        return f"all {len(gate.checks)} checks hold"
+    count = f"{len(failed)} of {len(gate.checks)} checks failed"
+    return f"{count}: {', '.join(failed)}" if failed else ""
+
+
+def own_note(gate: GateView) -> str:
+    """The note, unless it only says again what the table of checks says."""
+    failed = [check.name for check in gate.checks if not check.holds]
+    repeats = failed and all(name in gate.note for name in failed)
+    return "" if repeats else gate.note
 
 
 def strategy_matrix(rows: Sequence[StrategyRow]) -> dict[str, Any] | None:
@@ -172,6 +204,11 @@ def moment(time_ns: int | None) -> str:
     if time_ns is None:
         return NO_NUMBER
     return iso_time(time_ns).replace("T", " ").removesuffix("Z")[:16]
+
+
+def day(text: str) -> str:
+    """An ISO moment without what a reader skips: midnight, seconds, the T and the Z."""
+    return text.replace("T", " ").removesuffix("Z").removesuffix(":00").removesuffix(" 00:00")
 
 
 def found(findings: Mapping[str, int]) -> str:
