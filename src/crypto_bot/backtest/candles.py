@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from crypto_bot.backtest.workbench import SIMULATED_SUFFIX
 from crypto_bot.config import Settings
 from crypto_bot.core import Bars
 from crypto_bot.core.errors import DataError, nearest
@@ -31,7 +32,6 @@ from crypto_bot.market import (
 )
 
 _LOG = logging.getLogger(__name__)
-_SIMULATED_SUFFIX = "-simulated"
 _UNFINISHED = "download.json"
 _COMPLETE = "complete.json"
 
@@ -233,7 +233,7 @@ def _simulated_store(settings: Settings) -> BarStore:
         bars=_bars_of(settings, settings.lookback_days + WARM_UP_DAYS),
     )
     name = hashlib.sha256(options.model_dump_json().encode()).hexdigest()[:12]
-    store = BarStore(Path(settings.data.store_folder + _SIMULATED_SUFFIX) / name)
+    store = BarStore(Path(settings.data.store_folder + SIMULATED_SUFFIX) / name)
     if not (store.root / _COMPLETE).exists():
         for bars in simulate_market(options):
             store.append(bars)

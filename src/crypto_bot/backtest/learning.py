@@ -12,9 +12,10 @@ from crypto_bot.backtest.champions import champion_evidence
 from crypto_bot.backtest.workbench import Workbench
 from crypto_bot.core import Bars, ModelCard
 from crypto_bot.core.arrays import Mask
+from crypto_bot.core.errors import DataError
 from crypto_bot.core.timeframes import SystemClock, iso_time, timeframe_ns
 from crypto_bot.engine import BacktestResult, ExitOptions, Reentry, SignalExit
-from crypto_bot.features import S0_FEATURES
+from crypto_bot.features import S0_FEATURES, compute_features
 from crypto_bot.journal import Trial, TrialFilter, TrialKind
 from crypto_bot.labels import LabelOptions, NextUpOptions, ThreeClassOptions
 from crypto_bot.strategies import get_strategy
@@ -31,6 +32,7 @@ from crypto_bot.training import (
     make_card,
     score_probabilities,
 )
+from crypto_bot.training.dataset import check_defined
 from crypto_bot.validation import (
     GateOptions,
     OutOfSample,
@@ -85,6 +87,7 @@ class Learned:
     model : TrainedModel         trained on the whole development stretch
     version : str | None         its id in the registry; None where it was not published
     card : ModelCard
+    left_out : tuple of str      symbols it could not learn from, with the reason
     """
 
     recipe: Recipe
@@ -97,6 +100,7 @@ class Learned:
     model: TrainedModel
     version: str | None
     card: ModelCard
+    left_out: tuple[str, ...] = ()
 
     @property
     def promoted(self) -> bool:
@@ -155,8 +159,9 @@ def learn(
     -----
     Walk-forward folds are purged by each label's end and embargoed. Folds and final model learn
     from decisions one label horizon apart, so that no two labels share a bar; every row is predicted.
+    A symbol without candles or without any defined feature (flat prices, no volume) is left out.
     """
-    known = [closed_before(each, end_ns) for each in bars]
+    known, left_out = learnable(bars, recipe.feature_names, start_ns=start_ns, end_ns=end_ns)
     whole = build_dataset(known, feature_names=recipe.feature_names, labels=recipe.labels)
     dataset = whole.take(whole.decided_at_ns >= start_ns)
     splits = thinned(split_dataset(dataset, walk_forward_options(bench)), dataset)
@@ -165,13 +170,54 @@ def learn(
     pooled = pool_results(results)
     scores = score_probabilities(dataset.labels, predictions.probabilities, dataset.classes)
     _count_trial(bench, run_id, recipe, dataset, pooled, scores)
-    verdict = _judged(bench, recipe, dataset, predictions, results, known)
+    verdict = _judged(bench, recipe, dataset, predictions, results, known, run_id)
     model = recipe.trainer.fit(dataset.take(np.flatnonzero(sampled(dataset))))
     card = _card(recipe, dataset, model, pooled, scores, verdict, run_id)
     version = publish(bench, recipe, model, card, verdict, run_id)
     return Learned(
-        recipe, dataset, predictions, results, pooled, scores, verdict, model, version, card
+        recipe,
+        dataset,
+        predictions,
+        results,
+        pooled,
+        scores,
+        verdict,
+        model,
+        version,
+        card,
+        left_out,
     )
+
+
+def learnable(
+    bars: Sequence[Bars], names: Sequence[str], *, start_ns: int, end_ns: int
+) -> tuple[list[Bars], tuple[str, ...]]:
+    """The bars known at `end_ns` of every symbol that can be learned from, and why the others not.
+
+    Raises DataError, the first reason, where no symbol is left.
+    """
+    found: list[Bars] = []
+    reasons: list[str] = []
+    for each in bars:
+        known = closed_before(each, end_ns)
+        try:
+            _check_learnable(known, tuple(names), start_ns)
+        except DataError as error:
+            reasons.append(str(error))
+        else:
+            found.append(known)
+    if not found:
+        raise DataError(reasons[0] if reasons else "bars must hold one symbol, was empty")
+    return found, tuple(reasons)
+
+
+def _check_learnable(known: Bars, names: tuple[str, ...], start_ns: int) -> None:
+    if not len(known.between(start_ns, None)):
+        raise DataError(
+            f"{known.symbol} must have candles from {iso_time(start_ns)} to the hold-out, had none"
+        )
+    table = compute_features(known, names)
+    check_defined(known, names, table.values[table.settled_bars or 0 :])
 
 
 def closed_before(bars: Bars, end_ns: int) -> Bars:
@@ -226,6 +272,7 @@ def _judged(
     predictions: OutOfSample,
     results: Sequence[BacktestResult],
     bars: Sequence[Bars],
+    run_id: str,
 ) -> Verdict:
     """The verdict, deflated by every model ever tried on candles of this kind (the ledger's count)."""
     kind: TrialFilter = {"kind": TrialKind.MODEL, "is_simulated": dataset.is_simulated}
@@ -235,11 +282,12 @@ def _judged(
         trial_variance=trial_variance(bench.journal.trial_sharpes(**kind)),
         class_scores=class_baseline(dataset, predictions),
         champion=champion_evidence(
-            bench.registry,
+            bench.registry_of(dataset.is_simulated),
             recipe.symbol,
             dataset,
             predictions,
             lambda found: trade(bench, recipe, dataset, found, bars),
+            run_id=run_id,
         ),
     )
     return judge(evidence, gate_options(bench))
@@ -252,20 +300,29 @@ def trade(
     predictions: OutOfSample,
     bars: Sequence[Bars],
 ) -> tuple[BacktestResult, ...]:
-    """Trade the out-of-sample predictions of every pair through the engine, costs included."""
+    """Trade the out-of-sample predictions of every pair through the engine, costs included.
+
+    A pair listed or ended outside the tested stretch has no account there.
+    """
     strategy = get_strategy(
         "model", threshold=recipe.threshold, allow_short=bench.sizing.allow_short
     )
     results = trade_out_of_sample(
         dataset,
         predictions,
-        [each for each in bars if each.symbol in dataset.symbols],
+        [each for each in bars if has_tested_bars(each, predictions)],
         strategy,
         costs=bench.costs,
         exits=model_exits(),
         sizing=bench.sizing,
     )
     return tuple(results)
+
+
+def has_tested_bars(bars: Bars, predictions: OutOfSample) -> bool:
+    """Whether any bar closes in the stretch on which the models were tested."""
+    times = bars.close_time
+    return bool(((times >= predictions.start_ns) & (times <= predictions.end_ns)).any())
 
 
 def _count_trial(
@@ -343,7 +400,7 @@ def publish(
     """
     if not bench.settings.schedule.publish_models:
         return None
-    registry, symbol = bench.registry, recipe.symbol
+    registry, symbol = bench.registry_of(card.is_simulated), recipe.symbol
     version = registry.published_by(symbol, run_id)
     if version is None:
         bench.journal.model_event(run_id, symbol, "", "publishing")

@@ -122,7 +122,8 @@ def validate_frame(
     """
     clock = SystemClock() if clock is None else clock
     try:
-        model = choose_model(bench.registry, symbol)
+        registry = bench.registry_of(not bench.registry.symbols())
+        model = choose_model(registry, symbol)
         return judge_model(bench, symbol, model, given_stretch(frame, symbol, model), clock)
     except CryptoBotError as error:
         return _refused(symbol, error, clock)
@@ -206,7 +207,7 @@ def _recipe(bench: Workbench, symbol: str) -> Recipe:
 def _validated(bench: Workbench, symbol: str, clock: Clock, announce: Announce) -> dict[str, Any]:
     try:
         universe = stored_candles(bench.settings, [symbol])
-        model = choose_model(bench.registry, symbol)
+        model = choose_model(bench.registry_of(universe.is_simulated), symbol)
         bars = universe.at(model.card.timeframe)[0]
         result = judge_model(bench, symbol, model, stored_stretch(bars, model), clock)
     except CryptoBotError as error:

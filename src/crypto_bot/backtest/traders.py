@@ -21,7 +21,8 @@ from crypto_bot.trading import ModelDecisions, StrategyDecisions, TradedSymbol, 
 
 def model_trader(bench: Workbench, learned: Learned, exits: ExitOptions) -> Trader:
     """The promoted model, read back from the registry: what trades is what was verified."""
-    predictor, card = bench.registry.load(learned.recipe.symbol, learned.version)
+    registry = bench.registry_of(learned.dataset.is_simulated)
+    predictor, card = registry.load(learned.recipe.symbol, learned.version)
     maker = ModelDecisions(
         predictor,
         threshold=learned.recipe.threshold,

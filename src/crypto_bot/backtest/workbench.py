@@ -18,6 +18,8 @@ from crypto_bot.registry import FolderRegistry, open_registry
 from crypto_bot.trading import PaperOptions, RiskLimits
 
 _LOG = logging.getLogger(__name__)
+SIMULATED_SUFFIX = "-simulated"
+"""Ends the name of every folder that holds what came from an invented market."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,12 @@ class Workbench:
     settings: Settings
     journal: Journal
     registry: FolderRegistry
+    simulated_registry: FolderRegistry
     gpu: Mapping[str, Any]
+
+    def registry_of(self, is_simulated: bool) -> FolderRegistry:
+        """Models that learned from an invented market never stand beside those of a real one."""
+        return self.simulated_registry if is_simulated else self.registry
 
     @property
     def costs(self) -> CostOptions:
@@ -54,6 +61,12 @@ class Workbench:
         return self.settings.explain_inactive(gpu=self.gpu)
 
 
+def open_registries(settings: Settings) -> tuple[FolderRegistry, FolderRegistry]:
+    """The registry of real candles' models, and beside it that of simulated ones."""
+    folder = settings.registry.folder
+    return open_registry(folder), open_registry(folder + SIMULATED_SUFFIX)
+
+
 @contextmanager
 def open_workbench(
     config: str | Path | Mapping[str, Any] | Settings | None, *, log: str, verbose: bool = False
@@ -77,7 +90,7 @@ def open_workbench(
     )
     gpu = get_gpu_info()
     with Journal(settings.journal.url) as journal:
-        bench = Workbench(settings, journal, open_registry(settings.registry.folder), gpu)
+        bench = Workbench(settings, journal, *open_registries(settings), gpu)
         for line in bench.start_lines():
             _LOG.info("%s", line)
         yield bench

@@ -70,7 +70,8 @@ def csv_train(options: argparse.Namespace) -> tuple[int, Result]:
 
 def registry_list(options: argparse.Namespace) -> tuple[int, Result]:
     """Versions of a symbol, best first; an empty list is an answer, not a failure."""
-    registry = open_registry(load_settings(options.config).registry.folder)
+    real, simulated = open_registries(load_settings(options.config))
+    registry = real if real.symbols() else simulated
     ranked = registry.rank(options.symbol)
     if ranked:
         say(options, *_ranking_lines(options.symbol, ranked))
