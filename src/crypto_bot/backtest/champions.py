@@ -21,8 +21,15 @@ def champion_evidence(
     dataset: Dataset,
     predictions: OutOfSample,
     trade: Callable[[OutOfSample], Sequence[BacktestResult]],
+    *,
+    run_id: str,
 ) -> ChampionEvidence | None:
     """What the champion of `symbol` earns where the challenger was tested; None without a champion.
+
+    Parameters
+    ----------
+    run_id : str    the challenger's run: if it was killed after its promotion and now goes on, the
+                    champion to beat is the one before
 
     Notes
     -----
@@ -31,7 +38,7 @@ def champion_evidence(
     favours the champion, never the challenger. A champion that reads other features or foresees
     other classes cannot trade it and must be retired by hand.
     """
-    version = registry.champion(symbol)
+    version = incumbent(registry, symbol, run_id)
     if version is None:
         return None
     predictor, card = registry.load(symbol, version)
@@ -44,6 +51,12 @@ def champion_evidence(
         return ChampionEvidence(version, None, start_ns, end_ns)
     theirs = pool_results(trade(_predicted(dataset, predictions, predictor)))
     return ChampionEvidence(version, theirs.sharpe, start_ns, end_ns)
+
+
+def incumbent(registry: FolderRegistry, symbol: str, run_id: str) -> str | None:
+    """The version in service, leaving out what this run itself put there."""
+    entries = [entry for entry in registry.history(symbol) if entry.run_id != run_id]
+    return entries[-1].champion if entries else None
 
 
 def _predicted(dataset: Dataset, predictions: OutOfSample, predictor: Predictor) -> OutOfSample:

@@ -12,12 +12,12 @@ from crypto_bot.backtest.candles import describe, gather_candles
 from crypto_bot.backtest.command import Handler, Result, say
 from crypto_bot.backtest.results import VIEWED_FILES, rank_results, result_files, summarise
 from crypto_bot.backtest.schedule import repeat
-from crypto_bot.backtest.summary import sweep_lines, turn_lines
+from crypto_bot.backtest.summary import number, percent, sweep_lines, turn_lines
 from crypto_bot.backtest.sweeping import record_trials, run_sweep, write_results
 from crypto_bot.backtest.turn import run_turn
 from crypto_bot.backtest.workbench import Workbench, open_workbench
 from crypto_bot.config import get_integration_config_template, load_settings
-from crypto_bot.core.errors import NotPromoted
+from crypto_bot.core.errors import CryptoBotError, NotPromoted, StorageError
 from crypto_bot.core.files import write_file, write_json
 
 FOLDERS = ("data/ml_training", "local_models", "out/backtests", "out/opt", "config")
@@ -28,7 +28,7 @@ def setup(options: argparse.Namespace) -> tuple[int, Result]:
     """Make the folders and the configuration template; what exists is kept."""
     made = [folder for folder in FOLDERS if not Path(folder).is_dir()]
     for folder in FOLDERS:
-        Path(folder).mkdir(parents=True, exist_ok=True)
+        _make(Path(folder))
     if not TEMPLATE.exists():
         write_file(TEMPLATE, get_integration_config_template())
         made.append(str(TEMPLATE))
@@ -41,6 +41,15 @@ def setup(options: argparse.Namespace) -> tuple[int, Result]:
         "next: python -m crypto_bot.backtest.integrated_cli integrated --once",
     )
     return 0, {"made": made, "cointrainer": trainer}
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(
+            f"{folder} must be a writable folder, was not: {error.strerror}"
+        ) from error
 
 
 def integrated(options: argparse.Namespace) -> tuple[int, Result]:
@@ -121,9 +130,13 @@ def _backtest(
     universe = gather_candles(bench.settings, data=options.data, symbols=symbols)
     say(options, describe(universe), *universe.notes)
     run_id = bench.journal.start_run("backtest", bench.settings, is_simulated=universe.is_simulated)
-    swept = run_sweep(universe, bench, end_ns=universe.end_ns, **choice)
-    record_trials(bench, run_id, swept.table)
-    files = write_results(swept, Path(bench.settings.results_cache_dir))
+    try:
+        swept = run_sweep(universe, bench, end_ns=universe.end_ns, **choice)
+        record_trials(bench, run_id, swept.table)
+        files = write_results(swept, Path(bench.settings.results_cache_dir))
+    except CryptoBotError as error:
+        bench.journal.finish_run(run_id, "failed", {"error": str(error)})
+        raise
     result = {
         "run_id": run_id,
         "is_simulated": universe.is_simulated,
@@ -153,10 +166,10 @@ def view(options: argparse.Namespace) -> tuple[int, Result]:
 
 
 def _view_line(line: Mapping[str, Any]) -> str:
-    sharpe = "-" if line["mean_sharpe"] is None else f"{line['mean_sharpe']:.2f}"
+    drawdown = "-" if line["max_drawdown"] is None else f"{line['max_drawdown']:.1%}"
     return (
-        f"{line['file']:<44}{line['records']:>8}{sharpe:>9}"
-        f"{line['mean_pnl']:>9.1%}{line['max_drawdown']:>10.1%}"
+        f"{line['file']:<44}{line['records']:>8}{number(line['mean_sharpe']):>9}"
+        f"{percent(line['mean_pnl']):>9}{drawdown:>10}"
     )
 
 

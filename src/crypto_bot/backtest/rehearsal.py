@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from crypto_bot.backtest.candles import Universe
+from crypto_bot.backtest.schedule import Stopped
 from crypto_bot.backtest.workbench import Workbench
 from crypto_bot.core import TRADE, Bars
 from crypto_bot.core.arrays import PerBarFeature, PerRow, PerTrade
@@ -81,6 +82,10 @@ def rehearse(
     ----------
     start_ns : int                first moment of the hold-out
     expected : TRADE (trades,)    what the same trader did before the hold-out, costs included
+
+    Raises
+    ------
+    Stopped    `should_stop` said so; what was traded so far is in the journal and is not judged
     """
     stretches = hold_out_stretches(universe.at(trader.timeframe), trader.maker, start_ns)
     options = bench.paper_options(trader.exits)
@@ -92,6 +97,8 @@ def rehearse(
         should_stop=should_stop,
     )
     paper = session.run()
+    if not paper.is_complete:
+        raise Stopped(f"run {run_id} stopped in paper trading; the same command goes on with it")
     backtest = expected_trades(
         stretches, costs=options.costs, exits=trader.exits, sizing=options.sizing
     )

@@ -17,6 +17,10 @@ FIRST_PAUSE_HOURS = 5 / 60
 """Pause after a failed turn; doubled for each further one, never above the interval."""
 
 
+class Stopped(CryptoBotError):  # noqa: N818 - what was asked for
+    """Told to stop before the end; the same command goes on where this stopped."""
+
+
 def repeat(
     turn: Turn,
     *,
@@ -44,6 +48,8 @@ def repeat(
             turns, failures = turns + 1, 0
         except ConfigError:
             raise
+        except Stopped as stopped:
+            announce(str(stopped))
         except CryptoBotError as error:
             failures += 1
             pause = min(hours, FIRST_PAUSE_HOURS * 2 ** (failures - 1))

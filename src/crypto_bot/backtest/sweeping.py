@@ -86,10 +86,16 @@ def run_sweep(
     DataError      if no timeframe fits the candles or no backtest could run
     """
     names = tuple(strategies or bench.settings.strategies_to_test or rule_strategies())
+    wanted = tuple(timeframes or bench.settings.timeframes)
+    possible = _timeframes(universe, wanted)
     tables: list[pl.DataFrame] = []
-    skipped: list[SkippedTrial] = []
+    skipped = [
+        SkippedTrial("*", name, "*", "{}", f"{name} is no multiple of {universe.timeframe}")
+        for name in wanted
+        if name not in possible
+    ]
     work = 0
-    for timeframe in _timeframes(universe, timeframes or bench.settings.timeframes):
+    for timeframe in possible:
         result, bars = _sweep_timeframe(universe, bench, timeframe, names, end_ns)
         tables.append(result.table)
         skipped += result.skipped

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import logging
 import sys
 import time
@@ -19,6 +20,7 @@ from crypto_bot.backtest.candles import Universe, describe, gather_candles
 from crypto_bot.backtest.gpu_accelerator import log_gpu_use
 from crypto_bot.backtest.learning import Learned, learn, model_exits, recipes
 from crypto_bot.backtest.rehearsal import Rehearsal, Trader, rehearse
+from crypto_bot.backtest.schedule import Stopped
 from crypto_bot.backtest.sweeping import (
     StrategySweep,
     best_setting,
@@ -29,8 +31,8 @@ from crypto_bot.backtest.sweeping import (
 )
 from crypto_bot.backtest.traders import best_strategy_trader, development_trades, model_trader
 from crypto_bot.backtest.workbench import Workbench
-from crypto_bot.core.errors import CryptoBotError
-from crypto_bot.core.files import publish_file, temporary_path
+from crypto_bot.core.errors import CryptoBotError, DataError, StorageError
+from crypto_bot.core.files import write_file
 from crypto_bot.core.timeframes import DAY_NS
 from crypto_bot.kernel_cache import kernels_were_cached
 from crypto_bot.market import ImportStatus
@@ -62,6 +64,10 @@ class TurnOutcome:
     def promoted(self) -> bool:
         """At least one model of this turn went into service."""
         return any(learned.promoted and learned.version for learned in self.learned)
+
+
+class _OtherCandlesError(DataError):
+    """An interrupted run worked on candles that have changed since."""
 
 
 @dataclass
@@ -106,15 +112,28 @@ def run_turn(
 
     Notes
     -----
-    An interrupted turn with the same settings and candles is taken up under its run id: what it
-    stored, published or wrote down is found again and done only once.
+    An interrupted turn with the same settings, arguments and candles is taken up under its run id:
+    what it stored, published or wrote down is found again and done only once.
+
+    Raises
+    ------
+    Stopped    `should_stop` said so; the run is interrupted, the next start takes it up
     """
     from crypto_bot.backtest.showing import write_outcome
 
-    run_id, is_resumed = _start_or_resume(bench)
+    run_id, is_resumed = _start_or_resume(bench, data, symbols)
     try:
         outcome = _turn(bench, run_id, is_resumed, data, symbols, announce, should_stop)
         summary = write_outcome(bench, outcome)
+    except (KeyboardInterrupt, Stopped):
+        bench.journal.finish_run(run_id, "interrupted")
+        raise
+    except _OtherCandlesError as error:
+        bench.journal.finish_run(run_id, "failed", {"error": str(error)})
+        announce(f"{error}; starting a new run")
+        return run_turn(
+            bench, data=data, symbols=symbols, announce=announce, should_stop=should_stop
+        )
     except BaseException as error:
         bench.journal.finish_run(run_id, "failed", {"error": f"{type(error).__name__}: {error}"})
         if bench.settings.monitoring.alert_on_failures:
@@ -124,14 +143,19 @@ def run_turn(
     return summary
 
 
-def _start_or_resume(bench: Workbench) -> tuple[str, bool]:
-    wanted = bench.settings.fingerprint
+def _start_or_resume(
+    bench: Workbench, data: str | None, symbols: Sequence[str] | None
+) -> tuple[str, bool]:
+    wanted = {
+        "fingerprint": bench.settings.fingerprint,
+        "data": data,
+        "symbols": list(symbols) if symbols else None,
+    }
     for run in bench.journal.unfinished_runs(KIND):
-        if run.config.get("fingerprint") == wanted:
+        if all(run.config.get(name) == value for name, value in wanted.items()):
             bench.journal.resume_run(run.id)
             return run.id, True
-    config = {"fingerprint": wanted, "settings": bench.settings}
-    return bench.journal.start_run(KIND, config), False
+    return bench.journal.start_run(KIND, {**wanted, "settings": bench.settings}), False
 
 
 def _turn(
@@ -145,14 +169,14 @@ def _turn(
 ) -> TurnOutcome:
     watch = _Watch(bench, run_id, announce)
     folder = Path(bench.settings.reports.folder) / run_id
+    _make_folder(folder)
     if is_resumed:
         announce(f"taking up the interrupted run {run_id}")
     with watch.step("candles", "candles"):
         universe = gather_candles(bench.settings, data=data, symbols=symbols)
-        bench.journal.describe_run(
-            run_id, data_fingerprint=fingerprint(universe), is_simulated=universe.is_simulated
-        )
-    announce(describe(universe))
+        _describe(bench, run_id, universe)
+    for line in (describe(universe), *universe.notes):
+        announce(line)
     hold_out_ns = hold_out_start(universe, bench.settings.validation.holdout_frac)
     with watch.step("sweep", "backtests of every strategy"):
         swept = _sweep(bench, universe, run_id, folder, hold_out_ns)
@@ -182,9 +206,29 @@ def _turn(
         watch.seconds,
         is_resumed,
         peak_memory_mb(),
-        universe.notes,
+        (*universe.notes, *dict.fromkeys(note for model in learned for note in model.left_out)),
         reused(universe),
     )
+
+
+def _make_folder(folder: Path) -> None:
+    """At the start, so that a folder that cannot be written is known before the work."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(
+            f"{folder} must be writable, was not: {error.strerror}; set reports.folder"
+        ) from error
+
+
+def _describe(bench: Workbench, run_id: str, universe: Universe) -> None:
+    """Write down which candles a run works on; a run taken up must find those it began with."""
+    before, now = bench.journal.run(run_id).data_fingerprint, fingerprint(universe)
+    if before not in ("", now):
+        raise _OtherCandlesError(
+            f"run {run_id} must go on with the candles it began with, they changed"
+        )
+    bench.journal.describe_run(run_id, data_fingerprint=now, is_simulated=universe.is_simulated)
 
 
 def reused(universe: Universe) -> tuple[str, ...]:
@@ -225,16 +269,22 @@ def _sweep(
     """The sweep of this run: found again if an earlier start of it finished the work."""
     stored = folder / SWEEP_FILE
     if stored.exists():
-        table = pl.read_parquet(stored)
+        table = _read_sweep(stored)
         return StrategySweep(table, rank_settings(table), (), 0)
     swept = run_sweep(universe, bench, end_ns=end_ns)
     record_trials(bench, run_id, swept.table)
     write_results(swept, Path(bench.settings.results_cache_dir))
-    partial = temporary_path(stored)
-    folder.mkdir(parents=True, exist_ok=True)
-    swept.table.write_parquet(partial)
-    publish_file(partial, stored)
+    content = io.BytesIO()
+    swept.table.write_parquet(content)
+    write_file(stored, content.getvalue())
     return swept
+
+
+def _read_sweep(stored: Path) -> pl.DataFrame:
+    try:
+        return pl.read_parquet(stored)
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise StorageError(f"{stored} must be readable, was not ({error}); delete it") from error
 
 
 def _learn(
@@ -261,6 +311,8 @@ def _learn(
             continue
         found.append(learned)
         announce(f"  {recipe.name}: {learned.verdict.reason}")
+        for reason in learned.left_out:
+            announce(f"  {recipe.name}: left out: {reason}")
     return tuple(found)
 
 
