@@ -12,6 +12,7 @@ from crypto_bot.backtest.learning import (
     learn,
     lightgbm_trainer,
 )
+from crypto_bot.backtest.summary import number, percent
 from crypto_bot.backtest.turn import hold_out_start
 from crypto_bot.backtest.unseen import choose_model, given_stretch, judge_model, stored_stretch
 from crypto_bot.backtest.workbench import Workbench
@@ -114,7 +115,8 @@ def validate_frame(
     Parameters
     ----------
     frame : DataFrame    open high low close volume and the model's features, indexed by open time;
-                         rows up to the end of the model's training candles are left out
+                         rows up to the end of the model's training candles are left out;
+                         `attrs["is_simulated"]` chooses the registry of simulated markets
 
     Notes
     -----
@@ -122,8 +124,9 @@ def validate_frame(
     """
     clock = SystemClock() if clock is None else clock
     try:
-        registry = bench.registry_of(not bench.registry.symbols())
-        model = choose_model(registry, symbol)
+        attributes = getattr(frame, "attrs", {})
+        is_simulated = bool(attributes.get("is_simulated", not bench.registry.symbols()))
+        model = choose_model(bench.registry_of(is_simulated), symbol)
         return judge_model(bench, symbol, model, given_stretch(frame, symbol, model), clock)
     except CryptoBotError as error:
         return _refused(symbol, error, clock)
@@ -230,15 +233,14 @@ def _refused(symbol: str, error: CryptoBotError, clock: Clock) -> dict[str, Any]
 def _lines(result: dict[str, Any]) -> list[str]:
     mark = "SIMULATED " if result["is_simulated"] else ""
     signals, performance = result["signal_distribution"], result["backtest_performance"]
-    sharpe = performance["sharpe"]
     return [
         f"{mark}{result['symbol']}: {'valid' if result['valid'] else 'NOT VALID'}: "
         f"{result['model']} on {result['start'][:10]} to {result['end'][:10]}, never seen",
         f"  {result['total_predictions']} predictions: {signals['buy']} buy, {signals['sell']} sell, "
-        f"{signals['hold']} hold; mean confidence {result['avg_confidence']:.2f}",
-        f"  backtest: Sharpe {'-' if sharpe is None else format(sharpe, '.2f')}, "
-        f"return {performance['pnl']:+.1%}, drawdown {performance['max_drawdown']:.1%}, "
-        f"{performance['trades']} trades, holding {performance['buy_and_hold_return']:+.1%}",
+        f"{signals['hold']} hold; mean confidence {number(result['avg_confidence'])}",
+        f"  backtest: Sharpe {number(performance['sharpe'])}, return {percent(performance['pnl'])}, "
+        f"drawdown {percent(-performance['max_drawdown'])}, {performance['trades']} trades, "
+        f"holding {percent(performance['buy_and_hold_return'])}",
         f"  gate: {result['gate']['reason']}",
         *([f"  inconsistent: {result['error']}"] if result["error"] else []),
     ]

@@ -23,7 +23,7 @@ from crypto_bot.labels import LabelOptions, NextUpOptions, ThreeClassOptions
 from crypto_bot.registry import FolderRegistry, Stage
 from crypto_bot.strategies import get_strategy
 from crypto_bot.trading import ModelDecisions
-from crypto_bot.training import build_dataset
+from crypto_bot.training import Dataset, build_dataset
 from crypto_bot.training.cards import POOLED
 from crypto_bot.validation import (
     ClassBaseline,
@@ -271,23 +271,26 @@ def _class_scores(
     stretch: Stretch, model: ChosenModel, probabilities: PerRowClass
 ) -> tuple[ClassBaseline | None, list[str]]:
     """The predictions beside the class shares of the candles before them, or why there are none."""
+    names, label = model.predictor.feature_names, label_of(model.card)
     try:
-        dataset = build_dataset(
-            [stretch.bars],
-            feature_names=model.predictor.feature_names,
-            labels=label_of(model.card),
-        )
+        dataset = build_dataset([stretch.bars], feature_names=names, labels=label)
+        return class_baseline(dataset, _tested(dataset, stretch, model, probabilities)), []
     except DataError as error:
         return None, [str(error)]
+
+
+def _tested(
+    dataset: Dataset, stretch: Stretch, model: ChosenModel, probabilities: PerRowClass
+) -> OutOfSample:
+    """The predictions as one fold: labels known by the end of training against the unseen rows."""
     test = np.flatnonzero(dataset.bar_index >= stretch.first)
     train = np.flatnonzero(dataset.label_end_ns <= model.data_end_ns)
     if not (test.size and train.size):
-        return None, [f"labels must lie on both sides of {model.card.data_end}, did not"]
+        raise DataError(f"labels must lie on both sides of {model.card.data_end}, did not")
     found = np.full((len(dataset), len(dataset.classes)), np.nan)
     found[test] = probabilities[dataset.bar_index[test] - stretch.first]
     fold = np.full(len(dataset), -1, dtype=np.int64)
     fold[test] = 0
     start, end = (int(dataset.decided_at_ns[test[k]]) for k in (0, -1))
     split = Split(train, test, 0, model.data_end_ns, start, end, embargo_ns=0, purged=0)
-    predictions = OutOfSample(found, fold, dataset.classes, (), (split,), start, end)
-    return class_baseline(dataset, predictions), []
+    return OutOfSample(found, fold, dataset.classes, (), (split,), start, end)
