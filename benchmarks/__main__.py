@@ -64,7 +64,7 @@ def main() -> int:
             "rows": rows,
         }
         path = HERE / "results" / "latest.json"
-        path.write_text(json.dumps(report, indent=2) + "\n")
+        path.write_text(json.dumps(report, indent=2, default=lambda value: value.item()) + "\n")
         print(f"written: {path.relative_to(HERE.parent)}")
     return 0
 
