@@ -207,4 +207,5 @@ class MLBacktestingIntegration:
         except asyncio.CancelledError:
             stop.set()
             await asyncio.wait([task])
+            task.exception()  # looked at, or asyncio complains that nobody did
             raise
