@@ -89,4 +89,4 @@ def say(options: argparse.Namespace, *lines: str) -> None:
     """Print lines for a person; silent when JSON was asked for."""
     if not options.json:
         for line in lines:
-            print(line)
+            print(line, flush=True)

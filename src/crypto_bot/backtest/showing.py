@@ -85,6 +85,7 @@ def _model_summary(learned: Learned) -> dict[str, Any]:
         "symbol": learned.recipe.symbol,
         "version": learned.version,
         "promoted": learned.promoted,
+        "verdict": learned.verdict.brief,
         "reason": learned.verdict.reason,
         "device": learned.model.device,
         **learned.scores.summary(),

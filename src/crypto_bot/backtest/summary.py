@@ -66,7 +66,7 @@ def turn_lines(summary: Mapping[str, Any]) -> list[str]:
         f"{model['accuracy']:.3f} (majority {model['majority_accuracy']:.3f})"
         for model in summary["models"]
     ]
-    lines += [f"{mark}gate      {model['reason']}" for model in summary["models"]]
+    lines += [f"{mark}gate      {model['name']}: {model['verdict']}" for model in summary["models"]]
     lines += [
         f"{mark}promoted  {'yes' if summary['promoted'] else 'no'}",
         f"{mark}paper     {paper['trader']}: return {percent(paper['total_return'])}, "

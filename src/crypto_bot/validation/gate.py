@@ -136,6 +136,14 @@ class Verdict:
     evidence: Evidence
     options: GateOptions
 
+    @property
+    def brief(self) -> str:
+        """The verdict in a line: how many checks failed, and which."""
+        failed = [check.name for check in self.checks if not check.holds]
+        if not failed:
+            return f"promoted: all {len(self.checks)} checks hold"
+        return f"not promoted: {len(failed)} of {len(self.checks)} checks failed ({', '.join(failed)})"
+
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""
         return {
