@@ -47,8 +47,7 @@ def csv_train(options: argparse.Namespace) -> tuple[int, Result]:
     _check_writable(folder)
     say(options, f"{bars.symbol} {bars.timeframe}: {quality.summary()}")
     with open_workbench(settings, log="integrated_backtest", verbose=options.verbose) as bench:
-        learned = _learned(bench, bars, options)
-    files = _write_files(folder, learned, with_predictions=options.write_predictions)
+        learned, files = _run(bench, bars, options, folder)
     verdict = learned.verdict
     result = {
         "symbol": bars.symbol,
@@ -149,29 +148,40 @@ def _check_writable(folder: Path) -> None:
         raise StorageError(f"{folder} must be writable, was not; choose another --outdir")
 
 
-def _learned(bench: Workbench, bars: Bars, options: argparse.Namespace) -> Learned:
-    training = bench.settings.ml_integration.training
-    trainer = LightGBMTrainer(
-        bench.settings.models.lightgbm.of(
-            LightGBMOptions,
-            max_bin=training.max_bin,
-            n_jobs=training.n_jobs or bench.settings.workers,
-            device_type=training.device_type,
-        )
-    )
-    label = ThreeClassOptions(horizon_minutes=options.horizon, hold_threshold=options.hold)
-    threshold = bench.settings.paper.prediction_threshold
-    recipe = Recipe(bars.symbol, trainer, label, threshold, FEATURES)
+def _run(
+    bench: Workbench, bars: Bars, options: argparse.Namespace, folder: Path
+) -> tuple[Learned, list[Path]]:
+    """One run of the journal: done when the last file is; a killed one is taken up again."""
     run_id = start_or_resume(bench, KIND, data_fingerprint=bars.fingerprint)
     first, last = int(bars.open_time[0]), int(bars.close_time[-1])
+    recipe = _recipe(bench, bars.symbol)
     try:
         learned = learn(bench, [bars], recipe, run_id=run_id, start_ns=first, end_ns=last)
+        files = _write_files(folder, learned, with_predictions=options.write_predictions)
     except CryptoBotError as error:
         bench.journal.finish_run(run_id, "failed", {"error": str(error)})
         raise
     summary = {"version": learned.version, "reason": learned.verdict.reason}
     bench.journal.finish_run(run_id, "done", summary)
-    return learned
+    return learned, files
+
+
+def _recipe(bench: Workbench, symbol: str) -> Recipe:
+    """As for `ml-training`, but on the trainer's features and the device that was asked for."""
+    settings = bench.settings
+    training, label = settings.ml_integration.training, settings.ml_integration.features
+    trainer = LightGBMTrainer(
+        settings.models.lightgbm.of(
+            LightGBMOptions,
+            max_bin=training.max_bin,
+            n_jobs=training.n_jobs or settings.workers,
+            device_type=training.device_type,
+        )
+    )
+    three = ThreeClassOptions(
+        horizon_minutes=label.horizon_minutes, hold_threshold=label.hold_threshold
+    )
+    return Recipe(symbol, trainer, three, settings.paper.prediction_threshold, FEATURES)
 
 
 def _write_files(folder: Path, learned: Learned, *, with_predictions: bool) -> list[Path]:
