@@ -16,7 +16,7 @@ from crypto_bot.core.errors import DataError
 from crypto_bot.core.timeframes import SystemClock, iso_time, timeframe_ns
 from crypto_bot.engine import BacktestResult, ExitOptions, Reentry, SignalExit
 from crypto_bot.features import S0_FEATURES, compute_features
-from crypto_bot.journal import Trial, TrialFilter, TrialKind
+from crypto_bot.journal import Trial, TrialKind
 from crypto_bot.labels import LabelOptions, NextUpOptions, ThreeClassOptions
 from crypto_bot.strategies import get_strategy
 from crypto_bot.training import (
@@ -274,12 +274,12 @@ def _judged(
     bars: Sequence[Bars],
     run_id: str,
 ) -> Verdict:
-    """The verdict, deflated by every model ever tried on candles of this kind (the ledger's count)."""
-    kind: TrialFilter = {"kind": TrialKind.MODEL, "is_simulated": dataset.is_simulated}
+    """The verdict, deflated by every model tried so far on candles of this kind (the ledger's)."""
+    tried = _tried_until(bench, run_id, recipe, is_simulated=dataset.is_simulated)
     evidence = gather_evidence(
         results,
-        trials=bench.journal.trials_count(**kind),
-        trial_variance=trial_variance(bench.journal.trial_sharpes(**kind)),
+        trials=len(tried),
+        trial_variance=trial_variance([trial.metrics["sharpe"] for trial in tried]),
         class_scores=class_baseline(dataset, predictions),
         champion=champion_evidence(
             bench.registry_of(dataset.is_simulated),
@@ -291,6 +291,16 @@ def _judged(
         ),
     )
     return judge(evidence, gate_options(bench))
+
+
+def _tried_until(
+    bench: Workbench, run_id: str, recipe: Recipe, *, is_simulated: bool
+) -> list[Trial]:
+    """The models tried up to this one: a run that is taken up judges as it would have the first time."""
+    tried = bench.journal.trials(kind=TrialKind.MODEL, is_simulated=is_simulated)
+    this = (run_id, recipe.symbol, recipe.trainer.name)
+    last = max(k for k, t in enumerate(tried) if (t.run_id, t.symbol, t.strategy) == this)
+    return tried[: last + 1]
 
 
 def trade(

@@ -29,7 +29,7 @@ def model_trader(bench: Workbench, learned: Learned, exits: ExitOptions) -> Trad
         allow_short=bench.sizing.allow_short,
         trained_until_ns=int(learned.dataset.label_end_ns.max()),
     )
-    why = f"promoted: {learned.verdict.reason}"
+    why = learned.verdict.reason
     return Trader(learned.recipe.name, card.timeframe, maker, exits, is_model=True, why=why)
 
 

@@ -32,7 +32,7 @@ from crypto_bot.backtest.sweeping import (
 from crypto_bot.backtest.traders import best_strategy_trader, development_trades, model_trader
 from crypto_bot.backtest.workbench import Workbench
 from crypto_bot.core.errors import CryptoBotError, DataError, StorageError
-from crypto_bot.core.files import write_file
+from crypto_bot.core.files import TEMPORARY_SUFFIX, write_file
 from crypto_bot.core.timeframes import DAY_NS
 from crypto_bot.kernel_cache import kernels_were_cached
 from crypto_bot.market import ImportStatus
@@ -212,9 +212,14 @@ def _turn(
 
 
 def _make_folder(folder: Path) -> None:
-    """At the start, so that a folder that cannot be written is known before the work."""
+    """At the start, so that a folder that cannot be written is known before the work.
+
+    What a killed start of the run had begun to write there is removed.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        for leftover in folder.glob(f".*{TEMPORARY_SUFFIX}"):
+            leftover.unlink()
     except OSError as error:
         raise StorageError(
             f"{folder} must be writable, was not: {error.strerror}; set reports.folder"
@@ -310,7 +315,7 @@ def _learn(
             _LOG.warning("%s not trained: %s", recipe.name, error)
             continue
         found.append(learned)
-        announce(f"  {recipe.name}: {learned.verdict.reason}")
+        announce(f"  {recipe.name}: {learned.verdict.brief}")
         for reason in learned.left_out:
             announce(f"  {recipe.name}: left out: {reason}")
     return tuple(found)
