@@ -1,4 +1,4 @@
-"""`make bench`: run every benchmark, print one table, write `benchmarks/results/latest.json`."""
+"""`make bench`: run every benchmark, print one table, write results/latest.json and README's figures."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import importlib
 import json
 import os
 import platform
+import subprocess
 import sys
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -64,8 +65,10 @@ def main() -> int:
             "rows": rows,
         }
         path = HERE / "results" / "latest.json"
+        path.parent.mkdir(exist_ok=True)
         path.write_text(json.dumps(report, indent=2, default=lambda value: value.item()) + "\n")
         print(f"written: {path.relative_to(HERE.parent)}")
+        subprocess.run([sys.executable, str(HERE.parent / "scripts" / "figures.py")], check=True)
     return 0
 
 

@@ -54,11 +54,15 @@ TRADE = np.dtype(
 
 
 class Side(StrEnum):
+    """Which way an order trades."""
+
     BUY = "buy"
     SELL = "sell"
 
 
 class OrderType(StrEnum):
+    """How an order waits for its price."""
+
     MARKET = "market"
     LIMIT = "limit"
     STOP = "stop"

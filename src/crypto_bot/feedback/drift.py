@@ -21,6 +21,8 @@ MINIMUM_ROWS = 200
 
 
 class DriftLevel(StrEnum):
+    """How far a feature has moved from its training; UNKNOWN from too few rows."""
+
     STABLE = "stable"
     MODERATE = "moderate"
     STRONG = "strong"

@@ -28,6 +28,8 @@ class FeedbackOptions(Options):
 
 
 class Action(StrEnum):
+    """What to do next with a model or strategy that trades."""
+
     CONTINUE = "continue"
     SHRINK = "shrink"
     RETRAIN = "retrain"

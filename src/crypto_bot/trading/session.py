@@ -37,10 +37,10 @@ class PaperOptions(Options):
     """How a paper session trades. `sizing.initial_cash` is what EACH symbol's account opens with."""
 
     mode: str = Field(default="paper", description="paper is the only mode there is")
-    costs: CostOptions = CostOptions()
-    exits: ExitOptions = ExitOptions()
-    sizing: SizingOptions = SizingOptions()
-    limits: RiskLimits = RiskLimits()
+    costs: CostOptions = Field(default=CostOptions(), description="fees and slippage")
+    exits: ExitOptions = Field(default=ExitOptions(), description="stops, targets, time exits")
+    sizing: SizingOptions = Field(default=SizingOptions(), description="size of an entry")
+    limits: RiskLimits = Field(default=RiskLimits(), description="what blocks an entry")
     journal_batch: int = Field(
         default=5_000, ge=1, description="decisions and fills written to the journal together"
     )

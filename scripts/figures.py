@@ -1,0 +1,69 @@
+"""Write the table of figures into README.md from benchmarks/results/latest.json; `make bench` calls it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "benchmarks" / "results" / "latest.json"
+README = ROOT / "README.md"
+BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
+
+
+def figures_table(report: dict[str, Any]) -> str:
+    """Every figure that has a target, and what they were taken on."""
+    lines = ["| figure | value | unit | target | holds |", "|---|---:|---|---:|---|"]
+    lines += [_line(row) for row in report["rows"] if row.get("target") is not None]
+    machine = report["hardware"]
+    versions = ", ".join(f"{name} {version}" for name, version in report["versions"].items())
+    lines.append("")
+    lines.append(
+        f"{report['measured_at'][:10]}, {machine['processor']}, {machine['cores']} cores, Python "
+        f"{report['python']}, {versions}. All rows, also those without a target: "
+        "[latest.json](benchmarks/results/latest.json)."
+    )
+    return "\n".join(lines)
+
+
+def _line(row: dict[str, Any]) -> str:
+    holds = "yes" if row["holds"] else "**no**"
+    if str(row["target"]) == "1" and row["unit"] in ("", "0/1"):
+        return f"| {row['name']} | {holds} | | yes | {holds} |"
+    return f"| {row['name']} | {row['value']:,.4g} | {row['unit']} | {_target(row)} | {holds} |"
+
+
+def _target(row: dict[str, Any]) -> str:
+    """Some rows write `<= 20`, others the number alone: then which side holds tells its direction."""
+    target = row["target"]
+    if isinstance(target, str):
+        return target.replace("<=", "≤").replace(">=", "≥")
+    if row["value"] == target:
+        return f"{target:,.4g}"
+    return f"{'≤' if (row['value'] < target) == row['holds'] else '≥'} {target:,.4g}"
+
+
+def with_figures(page: str, table: str) -> str:
+    """The page with what stands between the markers replaced."""
+    if page.count(BEGIN) != 1 or page.count(END) != 1:
+        raise ValueError(f"README.md must hold {BEGIN} and {END} once each")
+    before, rest = page.split(BEGIN)
+    return f"{before}{BEGIN}\n{table}\n{END}{rest.split(END)[1]}"
+
+
+def main() -> int:
+    """Rewrite README.md; exit 1 where nothing was measured yet."""
+    if not RESULTS.exists():
+        print(f"{RESULTS.relative_to(ROOT)} is not there; run: make bench", file=sys.stderr)
+        return 1
+    table = figures_table(json.loads(RESULTS.read_text(encoding="utf-8")))
+    page = README.read_text(encoding="utf-8")
+    README.write_text(with_figures(page, table), encoding="utf-8")
+    print(f"written: the figures in {README.relative_to(ROOT)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
