@@ -263,18 +263,27 @@ def _select(
     if not chosen:
         raise DataError(f"{store.root} must hold candles of {timeframe} or finer, had none")
     loaded = [_load(store, series[name], timeframe, settings.lookback_days) for name in chosen]
-    most = len(chosen) if symbols is not None and is_choice else settings.top_pairs_count
-    ranked = sorted(loaded, key=_traded_value, reverse=True)[:most]
-    end_ns = max(int(bars.close_time[-1]) for bars in ranked)
+    filled = [bars for bars in loaded if len(bars)]
+    if not filled:
+        raise DataError(f"{chosen[0]} must have candles for one bar of {timeframe}, had too few")
+    end_ns = max(int(bars.close_time[-1]) for bars in filled)
     start_ns = end_ns - settings.lookback_days * DAY_NS
-    recent = tuple(bars for bars in ranked if bars.close_time[-1] > start_ns)
-    old = tuple(
+    recent = [bars for bars in filled if bars.close_time[-1] > start_ns]
+    left_out = tuple(_left_out(bars, start_ns) for bars in loaded if bars not in recent)
+    known_ns = _hold_out_bound(settings, recent, end_ns)
+    ranked = sorted(recent, key=lambda bars: _traded_value(bars, known_ns), reverse=True)
+    if symbols is None or not is_choice:
+        ranked = ranked[: settings.top_pairs_count]
+    return Universe(tuple(ranked), timeframe, start_ns, end_ns, origin, notes=(*notes, *left_out))
+
+
+def _left_out(bars: Bars, start_ns: int) -> str:
+    if not len(bars):
+        return f"{bars.symbol}: left out, its candles do not fill one bar of {bars.timeframe}"
+    return (
         f"{bars.symbol}: left out, its candles end {iso_time(int(bars.close_time[-1]))}, before the "
         f"look-back window begins {iso_time(start_ns)}"
-        for bars in ranked
-        if bars.close_time[-1] <= start_ns
     )
-    return Universe(recent, timeframe, start_ns, end_ns, origin, notes=(*notes, *old))
 
 
 def _base_timeframe(
@@ -315,8 +324,16 @@ def _load(store: BarStore, entry: CatalogEntry, timeframe: str, lookback_days: i
     return bars if entry.timeframe == timeframe else resample(bars, timeframe)
 
 
-def _traded_value(bars: Bars) -> float:
-    return float(np.dot(bars.close, bars.volume))
+def _hold_out_bound(settings: Settings, bars: Sequence[Bars], end_ns: int) -> int:
+    """A moment before which nothing of the hold-out lies: the choice of pairs must not see it."""
+    first_ns = min(int(each.open_time[0]) for each in bars)
+    window_ns = min(end_ns - first_ns, settings.lookback_days * DAY_NS)
+    return end_ns - int(settings.validation.holdout_frac * window_ns)
+
+
+def _traded_value(bars: Bars, known_ns: int) -> float:
+    known = bars.between(None, known_ns)
+    return float(np.dot(known.close, known.volume))
 
 
 def describe(universe: Universe) -> str:
