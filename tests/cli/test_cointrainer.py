@@ -13,8 +13,10 @@ from pathlib import Path
 import pytest
 
 from candle_files_made import write_candles
+from crypto_bot.cli import trainer_commands
 from crypto_bot.cli.cointrainer import main
 from crypto_bot.core import ModelCard
+from crypto_bot.core.errors import StorageError
 from crypto_bot.predictors import LIGHTGBM_FILE, load_predictor
 from crypto_bot.registry import open_registry
 from small_runs import small_environment
@@ -290,3 +292,16 @@ def test_killed_at_any_change_training_leaves_nothing_half_visible(tmp_path):
         content = (folder / "local_models" / MODEL).read_bytes()
         assert metadata["hash"] == f"sha256:{hashlib.sha256(content).hexdigest()}"
         assert metadata["version"] == version
+
+
+def test_metadata_never_describes_another_model(folder, capsys, monkeypatch):
+    assert train() == 0
+
+    def full_disk(path, value):
+        raise StorageError(f"{path} must be writable, was not: no space left")
+
+    monkeypatch.setattr(trainer_commands, "write_json", full_disk)
+    assert train("--max-bin", "7") == 1
+    assert "no space left" in capsys.readouterr().err
+    assert not (folder / "local_models" / METADATA).exists()
+    assert (folder / "local_models" / MODEL).exists()

@@ -39,12 +39,22 @@ def build_parser() -> argparse.ArgumentParser:
     continuous.add_argument("--once", action="store_true", help="one cycle, then end")
     for command in (run, continuous):
         command.add_argument(
-            "--pairs", nargs="+", metavar="PAIR", default=["BTC/USDT", "ETH/USDT", "SOL/USDC"]
+            "--pairs",
+            nargs="+",
+            metavar="PAIR",
+            default=["BTC/USDT", "ETH/USDT", "SOL/USDC"],
+            help="default: BTC/USDT ETH/USDT SOL/USDC",
         )
         command.add_argument(
-            "--strategies", nargs="+", metavar="NAME", default=["trend_bot", "momentum_bot"]
+            "--strategies",
+            nargs="+",
+            metavar="NAME",
+            default=["trend_bot", "momentum_bot"],
+            help="default: trend_bot momentum_bot",
         )
-        command.add_argument("--timeframes", nargs="+", metavar="TF", default=["1h", "4h"])
+        command.add_argument(
+            "--timeframes", nargs="+", metavar="TF", default=["1h", "4h"], help="default: 1h 4h"
+        )
         command.add_argument("--data", metavar="FOLDER", help="import candles from here first")
     view = commands.add_parser("view", parents=[shared], help="summarise the newest result files")
     view.add_argument("--strategy", metavar="NAME", help="only this strategy")

@@ -53,7 +53,11 @@ def build_parser() -> argparse.ArgumentParser:
         "--symbols", nargs="+", metavar="SYMBOL", help="default: every stored pair"
     )
     validate.add_argument(
-        "--symbols", nargs="+", metavar="SYMBOL", default=["BTC/USDT", "ETH/USDT"]
+        "--symbols",
+        nargs="+",
+        metavar="SYMBOL",
+        default=["BTC/USDT", "ETH/USDT"],
+        help="default: BTC/USDT ETH/USDT",
     )
     for command in (integrated, only, training, validate):
         command.add_argument(
