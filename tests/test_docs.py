@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import doctest
 import importlib
 import importlib.util
@@ -10,14 +9,12 @@ import inspect
 import json
 import pkgutil
 import re
-import shlex
 import shutil
 import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
@@ -34,34 +31,9 @@ from crypto_bot.strategies import get_strategy, list_strategies
 from crypto_bot.strategies.base import enrolled
 from crypto_bot.trading import RiskLimits
 from crypto_bot.validation import GateOptions, WalkForwardOptions
+from pages import DOCS, PAGES, README, ROOT, blocks, prose
 
-ROOT = Path(__file__).resolve().parents[1]
 SOURCES = ROOT / "src"
-README = ROOT / "README.md"
-DOCS = sorted((ROOT / "docs").glob("*.md"))
-PAGES = [README, *(ROOT / f"{n}.md" for n in ("ARCHITECTURE", "CHANGELOG", "CONTRIBUTING")), *DOCS]
-NOT_RUN = "<!-- not run -->"
-_FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
-
-
-class Block(NamedTuple):
-    page: Path
-    language: str
-    code: str
-    is_run: bool
-
-    @property
-    def name(self) -> str:
-        return f"{self.page.name}-{self.code.count(chr(10))}-lines"
-
-
-def blocks(page: Path) -> Iterator[Block]:
-    text = page.read_text(encoding="utf-8")
-    for match in _FENCE.finditer(text):
-        is_run = not text[: match.start()].rstrip().endswith(NOT_RUN)
-        yield Block(page, match[1], match[2], is_run)
-
-
 PYTHON = [block for page in PAGES for block in blocks(page) if block.language == "python"]
 
 
@@ -114,146 +86,19 @@ def test_an_example_runs_in_a_fresh_process_and_is_short(example, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-# Commands: shown ones exist, with every option they show.
-
-_SHOWN = re.compile(r"`([^`\n]+)`")
-_STARTS = ("python ", "cointrainer ", "crypto-bot ", "make ", "scripts/")
-MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
-TARGETS = set(re.search(r"^\.PHONY: (.+)$", MAKEFILE, re.MULTILINE)[1].split())
-
-
-def shown_commands(page: Path) -> list[str]:
-    """Lines of shell blocks, and commands inside a sentence."""
-    text = page.read_text(encoding="utf-8")
-    lines = [
-        line for b in blocks(page) if b.language in {"bash", "sh"} for line in b.code.split("\n")
-    ]
-    for sentence in _FENCE.sub("", text).splitlines():
-        lines += _SHOWN.findall(sentence)
-        lines += further_commands(sentence)
-    found = (re.sub(r"^([A-Z_]+=\S+ )+|\s+#.*$", "", line).strip() for line in lines)
-    return [line for line in found if line.startswith(_STARTS)]
-
-
-def further_commands(row: str) -> list[str]:
-    """Of a table row that begins `program one`, `two`, `three`: program two, program three."""
-    first, *more = _SHOWN.findall(row.strip("| ").split(" | ")[0]) or [""]
-    if not (row.startswith("| `") and first.startswith(_STARTS)):
-        return []
-    words = first.split()
-    program = words[:3] if words[1:2] == ["-m"] else words[:1]
-    return [" ".join([*program, word]) for word in more if " " not in word]
-
-
-def parser_of(module: str) -> argparse.ArgumentParser | None:
-    owner = importlib.import_module(module)
-    build = getattr(owner, "build_parser", None) or getattr(owner, "_parser", None)
-    return None if build is None else build()
-
-
-def subparsers(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
-    found = [a for a in parser._actions if isinstance(a, argparse._SubParsersAction)]
-    return dict(found[0].choices) if found else {}
-
-
-def check_options(parser: argparse.ArgumentParser, words: list[str], line: str) -> None:
-    """The command is one, and each option is an option of it; values and required ones aside."""
-    commands = subparsers(parser)
-    options = {*parser._option_string_actions}
-    if commands:
-        command = next((word for word in words if not word.startswith("-")), None)
-        assert command in commands, f"{line}: {command} is no command, {sorted(commands)} are"
-        options |= set(commands[command]._option_string_actions)
-    unknown = [word for word in words if word.startswith("-") and word not in options]
-    assert unknown == [], f"{line}: {unknown} are no options"
-
-
-def check_module(words: list[str], line: str) -> None:
-    module, rest = words[0], words[1:]
-    if module == "pytest":
-        assert [w for w in rest if not w.startswith("-") and not (ROOT / w).exists()] == [], line
-    elif module == "benchmarks":
-        assert all((ROOT / "benchmarks" / f"{word}.py").exists() for word in rest), line
-    else:
-        assert importlib.util.find_spec(module) is not None, f"{line}: no such module"
-        parser = None if module == "crypto_bot.config" else parser_of(module)
-        if parser is not None:
-            check_options(parser, rest, line)
-
-
-def check_command(line: str) -> None:
-    program, *words = shlex.split(line)
-    if program == "make":
-        for word in words:
-            variable = word.partition("=")[0]
-            known = f"$({variable})" in MAKEFILE if "=" in word else word in TARGETS
-            assert known, f"{line}: make knows no {word}"
-    elif program == "python":
-        check_module(words[1:], line) if words[0] == "-m" else exists(words[0], line)
-    elif program == "cointrainer":
-        check_options(parser_of("crypto_bot.cli.cointrainer"), words, line)
-    elif program == "crypto-bot":
-        both = [parser_of(f"crypto_bot.backtest.{name}") for name in ("integrated_cli", "cli")]
-        command = next(word for word in words if not word.startswith("-"))
-        owner = next((p for p in both if command in subparsers(p)), both[0])
-        check_options(owner, words, line)
-    else:
-        exists(program, line)
-
-
-def exists(path: str, line: str) -> None:
-    assert (ROOT / path).exists(), f"{line}: there is no {path}"
-
-
-COMMANDS = sorted({line for page in PAGES for line in shown_commands(page)})
-
-
-@pytest.mark.parametrize("line", COMMANDS)
-def test_a_command_that_is_shown_exists_with_its_options(line):
-    check_command(line)
-
-
-@pytest.mark.parametrize(
-    "line",
-    [
-        "make demos",
-        "make demo DATUM=here",
-        "python -m crypto_bot.nothing",
-        "python -m crypto_bot.backtest.integrated_cli integrate --once",
-        "python -m crypto_bot.backtest.integrated_cli integrated --twice",
-        "cointrainer csv-train --files a.csv",
-        "crypto-bot runs",
-        "python -m benchmarks bench_nothing",
-        "scripts/nothing",
-    ],
-)
-def test_a_command_that_does_not_exist_is_caught(line):
-    with pytest.raises(AssertionError):
-        check_command(line)
-
-
-def test_the_readme_shows_every_command_and_the_two_of_a_newcomer():
-    shown = [line.split() for line in shown_commands(README)]
-    assert ["make", "demo"] in shown
-    assert ["make", "test"] in shown
-    for module in ("backtest.integrated_cli", "backtest.cli", "cli.cointrainer"):
-        for command in subparsers(parser_of(f"crypto_bot.{module}")):
-            assert any(command in words for words in shown), f"README does not show {command}"
-
-
 # Links, pages, pictures.
 
 _LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 
 
 def anchors(page: Path) -> set[str]:
-    headings = re.findall(r"^#+ (.+)$", _FENCE.sub("", page.read_text(encoding="utf-8")), re.M)
+    headings = re.findall(r"^#+ (.+)$", prose(page), re.M)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_every_link_leads_somewhere(page):
-    for link in _LINK.findall(_FENCE.sub("", page.read_text(encoding="utf-8"))):
+    for link in _LINK.findall(prose(page)):
         if "://" in link:
             continue
         path, _, anchor = link.partition("#")
