@@ -139,3 +139,24 @@ def test_killed_right_after_the_promotion_the_model_still_serves_its_own_run(pro
     assert len(registry_in(tmp_path).versions("GLOBAL")) == 1
     assert len(registry_in(tmp_path).history("GLOBAL")) == 1
     assert summary["paper"] == promoted[1]["paper"]
+
+
+def test_a_turn_without_training_lets_the_champion_of_an_earlier_turn_trade(promoted, tmp_path):
+    folder, first, _ = promoted
+    shutil.copytree(folder, tmp_path / "later")
+    later, lines = turn_in(tmp_path / "later", EDGE, train=False)
+    assert "no training is due" in lines
+    assert later["models"] == []
+    assert later["promoted"] is False
+    assert later["paper"]["is_model"] is True
+    assert first["models"][0]["version"] in later["paper"]["trader"]
+    assert later["paper"]["total_return"] == first["paper"]["total_return"]
+    assert later["paper"]["equals_backtest"] is True
+
+
+def test_a_champion_that_has_seen_the_hold_out_does_not_trade_it(promoted, tmp_path):
+    folder, _, _ = promoted
+    shutil.copytree(folder, tmp_path / "wider")
+    wider = {**EDGE, "validation": {**EDGE.get("validation", {}), "holdout_frac": 0.5}}
+    later, _ = turn_in(tmp_path / "wider", wider, train=False)
+    assert later["paper"]["is_model"] is False

@@ -68,11 +68,13 @@ def bench_in(folder: Path, values: dict[str, Any] = TINY, **overrides: Any):
     return open_workbench(settings_in(folder, values, **overrides), log="integrated_backtest")
 
 
-def turn_in(folder: Path, values: dict[str, Any] = TINY, *, data=None, **overrides: Any):
+def turn_in(
+    folder: Path, values: dict[str, Any] = TINY, *, data=None, train=True, **overrides: Any
+):
     """One turn; the summary and the lines a person saw."""
     lines: list[str] = []
     with bench_in(folder, values, **overrides) as bench:
-        summary = run_turn(bench, data=data, announce=lines.append)
+        summary = run_turn(bench, data=data, announce=lines.append, train=train)
     close_logging()
     return summary, lines
 

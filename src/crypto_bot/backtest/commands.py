@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from crypto_bot.backtest.candles import describe, gather_candles
 from crypto_bot.backtest.command import Handler, Result, say
+from crypto_bot.backtest.learning_loop import training_due
 from crypto_bot.backtest.results import VIEWED_FILES, rank_results, result_files, summarise
 from crypto_bot.backtest.schedule import repeat
 from crypto_bot.backtest.summary import number, percent, sweep_lines, turn_lines
@@ -61,14 +62,18 @@ def integrated(options: argparse.Namespace) -> tuple[int, Result]:
         if options.once:
             return _one_turn(options, bench)
         return repeat(
-            lambda should_stop: _one_turn(options, bench, should_stop),
+            lambda should_stop: _one_turn(options, bench, should_stop, train=training_due(bench)),
             hours=bench.settings.refresh_interval_hours,
             announce=lambda line: say(options, line),
         )
 
 
 def _one_turn(
-    options: argparse.Namespace, bench: Workbench, should_stop: Any = lambda: False
+    options: argparse.Namespace,
+    bench: Workbench,
+    should_stop: Callable[[], bool] = lambda: False,
+    *,
+    train: bool = True,
 ) -> tuple[int, Result]:
     summary = run_turn(
         bench,
@@ -76,6 +81,7 @@ def _one_turn(
         symbols=options.symbols,
         announce=lambda line: say(options, line),
         should_stop=should_stop,
+        train=train,
     )
     say(options, *turn_lines(summary))
     if options.require_promotion and not summary["promoted"]:

@@ -53,6 +53,11 @@ def is_due(settings: Settings, last_ns: int | None, now_ns: int) -> bool:
     return schedule.auto_retrain and now_ns - last_ns >= schedule.retrain_interval_hours * HOUR_NS
 
 
+def training_due(bench: Workbench) -> bool:
+    """Whether a turn that begins now is to train."""
+    return is_due(bench.settings, last_trained(bench.journal), SystemClock().now_ns())
+
+
 def run_loop(
     bench: Workbench,
     stop: threading.Event,

@@ -43,7 +43,10 @@ POOLED = "ALL"
 
 @dataclass(frozen=True)
 class Trader:
-    """Who trades the hold-out: a promoted model, or the best strategy when the gate said no."""
+    """Who trades the hold-out: a promoted model, or the best strategy when the gate said no.
+
+    `symbols` are the pairs it may trade: those a model learned from; None is every pair.
+    """
 
     name: str
     timeframe: str
@@ -51,6 +54,7 @@ class Trader:
     exits: ExitOptions
     is_model: bool
     why: str
+    symbols: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +91,7 @@ def rehearse(
     ------
     Stopped    `should_stop` said so; what was traded so far is in the journal and is not judged
     """
-    stretches = hold_out_stretches(universe.at(trader.timeframe), trader.maker, start_ns)
+    stretches = hold_out_stretches(_traded(universe, trader), trader.maker, start_ns)
     options = bench.paper_options(trader.exits)
     session = PaperSession(
         stretches,
@@ -117,6 +121,11 @@ def rehearse(
         bench.journal.record_feedback(run_id, [Feedback(POOLED, "paper", agrees, record)])
     _LOG.info("%s", agreement.describe())
     return Rehearsal(trader, stretches, paper, agreement, expectation, drift, recommendation)
+
+
+def _traded(universe: Universe, trader: Trader) -> list[Bars]:
+    bars = universe.at(trader.timeframe)
+    return [each for each in bars if trader.symbols is None or each.symbol in trader.symbols]
 
 
 def hold_out_stretches(

@@ -14,9 +14,11 @@ from crypto_bot.backtest.rehearsal import Trader
 from crypto_bot.backtest.workbench import Workbench
 from crypto_bot.core import TRADE
 from crypto_bot.core.arrays import PerTrade
+from crypto_bot.core.timeframes import time_of
 from crypto_bot.engine import ExitOptions
 from crypto_bot.strategies import get_strategy
 from crypto_bot.trading import ModelDecisions, StrategyDecisions, TradedSymbol, expected_trades
+from crypto_bot.training.cards import POOLED
 
 
 def model_trader(bench: Workbench, learned: Learned, exits: ExitOptions) -> Trader:
@@ -30,7 +32,33 @@ def model_trader(bench: Workbench, learned: Learned, exits: ExitOptions) -> Trad
         trained_until_ns=int(learned.dataset.label_end_ns.max()),
     )
     why = learned.verdict.reason
-    return Trader(learned.recipe.name, card.timeframe, maker, exits, is_model=True, why=why)
+    symbols = learned.dataset.symbols
+    return Trader(learned.recipe.name, card.timeframe, maker, exits, True, why, symbols)
+
+
+def champion_trader(
+    bench: Workbench, universe: Universe, exits: ExitOptions, hold_out_ns: int
+) -> Trader | None:
+    """The pooled champion of an earlier turn; None where there is none that has not seen the hold-out.
+
+    It may trade only what it cannot remember: its candles must end before the hold-out begins.
+    """
+    registry = bench.registry_of(universe.is_simulated)
+    version = registry.champion(POOLED)
+    if version is None:
+        return None
+    predictor, card = registry.load(POOLED, version)
+    trained_until_ns = time_of(card.data_end)
+    if card.timeframe != universe.timeframe or trained_until_ns > hold_out_ns:
+        return None
+    maker = ModelDecisions(
+        predictor,
+        threshold=card.thresholds["open"],
+        allow_short=bench.sizing.allow_short,
+        trained_until_ns=trained_until_ns,
+    )
+    why = f"no training was due; champion {version} of an earlier turn trades"
+    return Trader(f"{card.model_type} {version}", card.timeframe, maker, exits, True, why)
 
 
 def best_strategy_trader(
@@ -63,8 +91,9 @@ def development_trades(
 ) -> PerTrade:
     """What the trader did before the hold-out: out of sample for a model, in sample for a strategy."""
     if trader.is_model:
-        chosen = next(model for model in learned if model.recipe.name == trader.name)
-        return np.concatenate([result.trades for result in chosen.results])
+        chosen = [model for model in learned if model.recipe.name == trader.name]
+        found = [result.trades for model in chosen for result in model.results]
+        return np.concatenate([np.empty(0, TRADE), *found])
     stretches = []
     for bars in universe.at(trader.timeframe):
         known = closed_before(bars, end_ns)

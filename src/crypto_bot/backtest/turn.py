@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -29,7 +29,12 @@ from crypto_bot.backtest.sweeping import (
     run_sweep,
     write_results,
 )
-from crypto_bot.backtest.traders import best_strategy_trader, development_trades, model_trader
+from crypto_bot.backtest.traders import (
+    best_strategy_trader,
+    champion_trader,
+    development_trades,
+    model_trader,
+)
 from crypto_bot.backtest.workbench import Workbench
 from crypto_bot.core.errors import CryptoBotError, DataError, StorageError
 from crypto_bot.core.files import TEMPORARY_SUFFIX, write_file
@@ -70,6 +75,16 @@ class _OtherCandlesError(DataError):
     """An interrupted run worked on candles that have changed since."""
 
 
+class _Asked(NamedTuple):
+    """What the caller of a turn asked for."""
+
+    data: str | None
+    symbols: Sequence[str] | None
+    announce: Callable[[str], None]
+    should_stop: Callable[[], bool]
+    train: bool
+
+
 @dataclass
 class _Watch:
     """Seconds of each step, logged where the settings ask for it."""
@@ -97,6 +112,7 @@ def run_turn(
     symbols: Sequence[str] | None = None,
     announce: Callable[[str], None] = _LOG.info,
     should_stop: Callable[[], bool] = lambda: False,
+    train: bool = True,
 ) -> dict[str, Any]:
     """Turn the whole loop once and write its report.
 
@@ -105,6 +121,7 @@ def run_turn(
     data, symbols    as for `gather_candles`
     announce : callable     told what happens, line by line
     should_stop : callable  asked during paper trading; True ends the session cleanly
+    train : bool            False: no model is trained; the champion of an earlier turn trades, if any
 
     Returns
     -------
@@ -123,7 +140,8 @@ def run_turn(
 
     run_id, is_resumed = _start_or_resume(bench, data, symbols)
     try:
-        outcome = _turn(bench, run_id, is_resumed, data, symbols, announce, should_stop)
+        asked = _Asked(data, symbols, announce, should_stop, train)
+        outcome = _turn(bench, run_id, is_resumed, asked)
         summary = write_outcome(bench, outcome)
     except (KeyboardInterrupt, Stopped):
         bench.journal.finish_run(run_id, "interrupted")
@@ -131,9 +149,7 @@ def run_turn(
     except _OtherCandlesError as error:
         bench.journal.finish_run(run_id, "failed", {"error": str(error)})
         announce(f"{error}; starting a new run")
-        return run_turn(
-            bench, data=data, symbols=symbols, announce=announce, should_stop=should_stop
-        )
+        return run_turn(bench, **asked._asdict())
     except BaseException as error:
         bench.journal.finish_run(run_id, "failed", {"error": f"{type(error).__name__}: {error}"})
         if bench.settings.monitoring.alert_on_failures:
@@ -158,22 +174,15 @@ def _start_or_resume(
     return bench.journal.start_run(KIND, {**wanted, "settings": bench.settings}), False
 
 
-def _turn(
-    bench: Workbench,
-    run_id: str,
-    is_resumed: bool,
-    data: str | None,
-    symbols: Sequence[str] | None,
-    announce: Callable[[str], None],
-    should_stop: Callable[[], bool],
-) -> TurnOutcome:
+def _turn(bench: Workbench, run_id: str, is_resumed: bool, asked: _Asked) -> TurnOutcome:
+    announce = asked.announce
     watch = _Watch(bench, run_id, announce)
     folder = Path(bench.settings.reports.folder) / run_id
     _make_folder(folder)
     if is_resumed:
         announce(f"taking up the interrupted run {run_id}")
     with watch.step("candles", "candles"):
-        universe = gather_candles(bench.settings, data=data, symbols=symbols)
+        universe = gather_candles(bench.settings, data=asked.data, symbols=asked.symbols)
         _describe(bench, run_id, universe)
     for line in (describe(universe), *universe.notes):
         announce(line)
@@ -181,10 +190,10 @@ def _turn(
     with watch.step("sweep", "backtests of every strategy"):
         swept = _sweep(bench, universe, run_id, folder, hold_out_ns)
     with watch.step("models", "models: train, walk forward, judge"):
-        learned = _learn(bench, universe, run_id, hold_out_ns, announce)
+        learned = _learn(bench, universe, run_id, hold_out_ns, asked)
         if bench.settings.monitoring.monitor_gpu_utilization:
             log_gpu_use()
-    trader = choose_trader(bench, swept, learned)
+    trader = choose_trader(bench, universe, swept, learned, hold_out_ns)
     with watch.step("paper", f"paper trading of the hold-out: {trader.name}"):
         rehearsal = rehearse(
             bench,
@@ -193,7 +202,7 @@ def _turn(
             run_id=run_id,
             start_ns=hold_out_ns,
             expected=development_trades(bench, universe, trader, learned, hold_out_ns),
-            should_stop=should_stop,
+            should_stop=asked.should_stop,
         )
     return TurnOutcome(
         run_id,
@@ -297,9 +306,13 @@ def _learn(
     universe: Universe,
     run_id: str,
     end_ns: int,
-    announce: Callable[[str], None],
+    asked: _Asked,
 ) -> tuple[Learned, ...]:
     """Each configured kind of model; one that cannot be trained is said and skipped."""
+    announce = asked.announce
+    if not asked.train:
+        announce("no training is due")
+        return ()
     if not bench.settings.schedule.is_enabled:
         announce("learning is off (learning_enabled or ml_integration.enabled)")
         return ()
@@ -321,13 +334,25 @@ def _learn(
     return tuple(found)
 
 
-def choose_trader(bench: Workbench, swept: StrategySweep, learned: Sequence[Learned]) -> Trader:
-    """The promoted model with the best Sharpe ratio, else the best strategy of the sweep."""
+def choose_trader(
+    bench: Workbench,
+    universe: Universe,
+    swept: StrategySweep,
+    learned: Sequence[Learned],
+    hold_out_ns: int,
+) -> Trader:
+    """The promoted model with the best Sharpe ratio, else the best strategy of the sweep.
+
+    Where nothing was trained, the champion of an earlier turn comes before the strategy.
+    """
     promoted = [model for model in learned if model.promoted and model.version is not None]
     if promoted:
         best = max(promoted, key=lambda model: model.pooled.sharpe or 0.0)
         return model_trader(bench, best, model_exits())
-    return best_strategy_trader(bench, best_setting(swept.ranking), learned)
+    champion = None
+    if not learned:
+        champion = champion_trader(bench, universe, model_exits(), hold_out_ns)
+    return champion or best_strategy_trader(bench, best_setting(swept.ranking), learned)
 
 
 def peak_memory_mb() -> float:

@@ -55,6 +55,15 @@ def iso_time(time_ns: int) -> str:
     return datetime.fromtimestamp(time_ns // SECOND_NS, tz=UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def time_of(text: str) -> int:
+    """The inverse of `iso_time`.
+
+    >>> time_of("1970-01-01T00:00:01Z")
+    1000000000
+    """
+    return int(datetime.fromisoformat(text).timestamp()) * SECOND_NS
+
+
 class Clock(Protocol):
     """Where 'now' comes from; replay and live differ only here."""
 
