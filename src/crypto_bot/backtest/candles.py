@@ -220,7 +220,7 @@ def _named_in(unfinished: Path) -> list[str]:
 
 
 def _simulated(settings: Settings, symbols: Sequence[str] | None, reason: str) -> Universe:
-    universe = _select(settings, _simulated_store(settings), symbols, "SIMULATED market")
+    universe = _select(settings, _simulated_store(settings), symbols, "an invented market")
     return replace(universe, notes=(f"SIMULATED market: {reason}", *universe.notes))
 
 
@@ -272,8 +272,10 @@ def _select(
     left_out = tuple(_left_out(bars, start_ns) for bars in loaded if bars not in recent)
     known_ns = _hold_out_bound(settings, recent, end_ns)
     ranked = sorted(recent, key=lambda bars: _traded_value(bars, known_ns), reverse=True)
-    if symbols is None or not is_choice:
-        ranked = ranked[: settings.top_pairs_count]
+    most = settings.top_pairs_count
+    if len(ranked) > most and (symbols is None or not is_choice):
+        more = f"of {len(ranked)} pairs the {most} of the largest traded value (top_pairs_count)"
+        ranked, notes = ranked[:most], (*notes, more)
     return Universe(tuple(ranked), timeframe, start_ns, end_ns, origin, notes=(*notes, *left_out))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import shutil
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -84,6 +85,10 @@ def _one_turn(
         train=train,
     )
     say(options, *turn_lines(summary))
+    if summary["not_trained"] and not summary["models"]:
+        reasons = "; ".join(f"{name}: {why}" for name, why in summary["not_trained"].items())
+        print(f"error: no model could be trained: {reasons}", file=sys.stderr)
+        return 1, summary
     if options.require_promotion and not summary["promoted"]:
         return NotPromoted.exit_code, summary
     return 0, summary

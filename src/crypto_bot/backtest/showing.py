@@ -70,6 +70,7 @@ def summary_of(bench: Workbench, outcome: TurnOutcome) -> dict[str, Any]:
             "skipped": len(outcome.swept.skipped),
         },
         "models": [_model_summary(learned) for learned in outcome.learned],
+        "not_trained": dict(outcome.not_trained),
         "paper": _paper_summary(bench, outcome.rehearsal),
         "seconds": {**outcome.seconds, "total": sum(outcome.seconds.values())},
         "peak_memory_mb": outcome.peak_memory_mb,
@@ -141,7 +142,7 @@ def contents_of(
         started_at=iso_time(bench.journal.run(outcome.run_id).started_at_ns),
         command="python -m crypto_bot.backtest.integrated_cli integrated --once",
         seconds=summary["seconds"]["total"],
-        what=f"{summary['candles']}. The hold-out from {summary['hold_out_start']} was seen by nothing before paper trading.",
+        what=f"{summary['candles']}. The hold-out from {summary['hold_out_start'][:10]} was seen by nothing before paper trading.",
         promoted=outcome.promoted if outcome.learned else None,
         why=lead.verdict.reason if lead else "no model was trained",
         is_simulated=universe.is_simulated,
@@ -161,7 +162,7 @@ def contents_of(
         versions={name: version(name) for name in _LIBRARIES},
         data_hash=bench.journal.run(outcome.run_id).data_fingerprint,
         summary=summary,
-        notes=outcome.notes,
+        notes=[*outcome.notes, *(f"{n}: not trained: {w}" for n, w in outcome.not_trained.items())],
     )
 
 

@@ -57,7 +57,7 @@ def champion_trader(
         allow_short=bench.sizing.allow_short,
         trained_until_ns=trained_until_ns,
     )
-    why = f"no training was due; champion {version} of an earlier turn trades"
+    why = f"no model was trained; champion {version} of an earlier turn trades"
     return Trader(f"{card.model_type} {version}", card.timeframe, maker, exits, True, why)
 
 

@@ -36,7 +36,7 @@ from crypto_bot.backtest.traders import (
     model_trader,
 )
 from crypto_bot.backtest.workbench import Workbench
-from crypto_bot.core.errors import CryptoBotError, DataError, StorageError
+from crypto_bot.core.errors import DataError, LeakError, ModelError, StorageError
 from crypto_bot.core.files import TEMPORARY_SUFFIX, write_file
 from crypto_bot.core.timeframes import DAY_NS
 from crypto_bot.kernel_cache import kernels_were_cached
@@ -64,6 +64,7 @@ class TurnOutcome:
     peak_memory_mb: float
     notes: tuple[str, ...] = ()
     reused: tuple[str, ...] = ()
+    not_trained: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def promoted(self) -> bool:
@@ -125,7 +126,8 @@ def run_turn(
 
     Returns
     -------
-    dict    the summary, as written to summary.json; `report` is the path of the page
+    dict    the summary, as written to summary.json; `report` is the path of the page,
+            `not_trained` says of each model that could not be trained why
 
     Notes
     -----
@@ -138,9 +140,9 @@ def run_turn(
     """
     from crypto_bot.backtest.showing import write_outcome
 
-    run_id, is_resumed = _start_or_resume(bench, data, symbols)
+    asked = _Asked(data, symbols, announce, should_stop, train)
+    run_id, is_resumed = _start_or_resume(bench, asked)
     try:
-        asked = _Asked(data, symbols, announce, should_stop, train)
         outcome = _turn(bench, run_id, is_resumed, asked)
         summary = write_outcome(bench, outcome)
     except (KeyboardInterrupt, Stopped):
@@ -148,10 +150,12 @@ def run_turn(
         raise
     except _OtherCandlesError as error:
         bench.journal.finish_run(run_id, "failed", {"error": str(error)})
+        _forget(Path(bench.settings.reports.folder) / run_id)
         announce(f"{error}; starting a new run")
         return run_turn(bench, **asked._asdict())
     except BaseException as error:
         bench.journal.finish_run(run_id, "failed", {"error": f"{type(error).__name__}: {error}"})
+        _forget(Path(bench.settings.reports.folder) / run_id)
         if bench.settings.monitoring.alert_on_failures:
             _LOG.critical("ALERT: run %s failed: %s", run_id, error)
         raise
@@ -159,13 +163,12 @@ def run_turn(
     return summary
 
 
-def _start_or_resume(
-    bench: Workbench, data: str | None, symbols: Sequence[str] | None
-) -> tuple[str, bool]:
+def _start_or_resume(bench: Workbench, asked: _Asked) -> tuple[str, bool]:
     wanted = {
         "fingerprint": bench.settings.fingerprint,
-        "data": data,
-        "symbols": list(symbols) if symbols else None,
+        "data": asked.data,
+        "symbols": list(asked.symbols) if asked.symbols else None,
+        "train": asked.train,
     }
     for run in bench.journal.unfinished_runs(KIND):
         if all(run.config.get(name) == value for name, value in wanted.items()):
@@ -190,7 +193,7 @@ def _turn(bench: Workbench, run_id: str, is_resumed: bool, asked: _Asked) -> Tur
     with watch.step("sweep", "backtests of every strategy"):
         swept = _sweep(bench, universe, run_id, folder, hold_out_ns)
     with watch.step("models", "models: train, walk forward, judge"):
-        learned = _learn(bench, universe, run_id, hold_out_ns, asked)
+        learned, not_trained = _learn(bench, universe, run_id, hold_out_ns, asked)
         if bench.settings.monitoring.monitor_gpu_utilization:
             log_gpu_use()
     trader = choose_trader(bench, universe, swept, learned, hold_out_ns)
@@ -217,6 +220,7 @@ def _turn(bench: Workbench, run_id: str, is_resumed: bool, asked: _Asked) -> Tur
         peak_memory_mb(),
         (*universe.notes, *dict.fromkeys(note for model in learned for note in model.left_out)),
         reused(universe),
+        not_trained,
     )
 
 
@@ -233,6 +237,15 @@ def _make_folder(folder: Path) -> None:
         raise StorageError(
             f"{folder} must be writable, was not: {error.strerror}; set reports.folder"
         ) from error
+
+
+def _forget(folder: Path) -> None:
+    """A failed run is never taken up: without its page, what it kept for that is of no use."""
+    if (folder / "report.html").exists() or not folder.is_dir():
+        return
+    (folder / SWEEP_FILE).unlink(missing_ok=True)
+    if not any(folder.iterdir()):
+        folder.rmdir()
 
 
 def _describe(bench: Workbench, run_id: str, universe: Universe) -> None:
@@ -307,31 +320,35 @@ def _learn(
     run_id: str,
     end_ns: int,
     asked: _Asked,
-) -> tuple[Learned, ...]:
-    """Each configured kind of model; one that cannot be trained is said and skipped."""
+) -> tuple[tuple[Learned, ...], dict[str, str]]:
+    """Each configured kind of model, and why one could not be trained on these candles."""
     announce = asked.announce
     if not asked.train:
         announce("no training is due")
-        return ()
+        return (), {}
     if not bench.settings.schedule.is_enabled:
         announce("learning is off (learning_enabled or ml_integration.enabled)")
-        return ()
-    found = []
+        return (), {}
+    found: list[Learned] = []
+    failed: dict[str, str] = {}
     for recipe in recipes(bench, POOLED, universe.bars[0].symbol):
         chosen = [b for b in universe.bars if recipe.symbol in (POOLED, b.symbol)]
         try:
             learned = learn(
                 bench, chosen, recipe, run_id=run_id, start_ns=universe.start_ns, end_ns=end_ns
             )
-        except CryptoBotError as error:
+        except LeakError:
+            raise
+        except (DataError, ModelError) as error:
             announce(f"  {recipe.name}: not trained: {error}")
-            _LOG.warning("%s not trained: %s", recipe.name, error)
+            _LOG.info("%s not trained: %s", recipe.name, error)
+            failed[recipe.name] = str(error)
             continue
         found.append(learned)
         announce(f"  {recipe.name}: {learned.verdict.brief}")
         for reason in learned.left_out:
             announce(f"  {recipe.name}: left out: {reason}")
-    return tuple(found)
+    return tuple(found), failed
 
 
 def choose_trader(
