@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.rows import row
 from crypto_bot.core import Bars
 from crypto_bot.core.timeframes import MINUTE_NS
 from crypto_bot.engine import METRICS, ExitOptions, exits_for, simulate, sweep
@@ -92,21 +93,6 @@ def first_call(folder: str) -> float:
     return float(done.stdout)
 
 
-def row(
-    name: str,
-    value: float,
-    unit: str,
-    *,
-    least: float | None = None,
-    most: float | None = None,
-) -> dict[str, Any]:
-    target = least if least is not None else most
-    holds = None
-    if target is not None:
-        holds = value >= target if least is not None else value <= target
-    return {"name": name, "value": value, "unit": unit, "target": target, "holds": holds}
-
-
 def run() -> list[dict[str, Any]]:
     """Measure, largest first."""
     bars = random_bars()
@@ -123,7 +109,7 @@ def run() -> list[dict[str, Any]]:
     name = "engine: sweep of 1,024 SMA pairs x 105,120 bars"
     unit = "M bar-combinations/s"
     return [
-        row(f"{name}, 2 threads, median", work / two[len(two) // 2], unit, least=150),
+        row(f"{name}, 2 threads, median", work / two[len(two) // 2], unit, at_least=150),
         row(f"{name}, 2 threads, best", work / two[0], unit),
         row(f"{name}, 2 threads, worst of {RUNS}", work / two[-1], unit),
         row(f"{name}, 1 thread, best", work / one[0], unit),
@@ -131,7 +117,9 @@ def run() -> list[dict[str, Any]]:
         row(f"{name}, with stop and target, 2 threads, best", work / stops[0], unit),
         row("engine: simulate (the plain per-bar loop), 1 thread", BARS / 1e6 / plain, unit),
         row("engine: simulate with stop and target, 1 thread", BARS / 1e6 / plain_stops, unit),
-        row("engine: largest relative difference of the two", max(off, off_stops), "", most=1e-9),
+        row(
+            "engine: largest relative difference of the two", max(off, off_stops), "", at_most=1e-9
+        ),
         row("engine: first sweep, nothing cached (compile)", compiled, "s"),
         row("engine: first sweep, kernels cached", cached, "s"),
     ]

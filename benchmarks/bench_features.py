@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.rows import row
 from crypto_bot.core import Bar, Bars
 from crypto_bot.features import S0_FEATURES, FeatureStream, compute_features
 
@@ -61,8 +62,8 @@ def talib_features(bars: Bars) -> np.ndarray:
         *(volume_sma, volume / volume_sma, returns, talib.ROCP(close, 5), talib.ROCP(close, 10)),
         talib.STDDEV(returns, 5, np.sqrt(5 / 4)),
     )
-    for row, column in zip(values, columns, strict=True):
-        row[:] = column
+    for place, column in zip(values, columns, strict=True):
+        place[:] = column
     return values.T
 
 
@@ -114,11 +115,6 @@ def one_bar_seconds(bars: Bars) -> list[float]:
     return sorted(taken)
 
 
-def row(name: str, value: float, unit: str, target: float | None = None) -> dict[str, Any]:
-    holds = None if target is None else value <= target
-    return {"name": name, "value": value, "unit": unit, "target": target, "holds": holds}
-
-
 def run() -> list[dict[str, Any]]:
     """Measure, largest first."""
     bars = random_bars(BARS)
@@ -134,15 +130,15 @@ def run() -> list[dict[str, Any]]:
         _, compiled = first_call(folder)
         imported, cached = first_call(folder)
     return [
-        row("features: 23 x 1 M bars, warm median", 1e3 * ours[len(ours) // 2], "ms", 150),
+        row("features: 23 x 1 M bars, warm median", 1e3 * ours[len(ours) // 2], "ms", at_most=150),
         row("features: 23 x 1 M bars, processor time, median", 1e3 * own[len(own) // 2], "ms"),
         row("features: 23 x 1 M bars, warm best", 1e3 * ours[0], "ms"),
         row("features: 23 x 1 M bars, warm worst of 15", 1e3 * ours[-1], "ms"),
         row("features: the same 23 by TA-Lib, median", 1e3 * theirs[len(theirs) // 2], "ms"),
-        row("features: largest relative difference from TA-Lib", off, "", 1e-9),
-        row("features: one live bar x 23, median", 1e6 * live[len(live) // 2], "us", 100),
+        row("features: largest relative difference from TA-Lib", off, "", at_most=1e-9),
+        row("features: one live bar x 23, median", 1e6 * live[len(live) // 2], "us", at_most=100),
         row("features: one live bar x 23, p99", 1e6 * live[len(live) * 99 // 100], "us"),
-        row("features: first call, nothing cached (compile)", compiled, "s", 12),
-        row("features: first call, kernels cached", cached, "s", 1),
+        row("features: first call, nothing cached (compile)", compiled, "s", at_most=12),
+        row("features: first call, kernels cached", cached, "s", at_most=1),
         row("features: import", imported, "s"),
     ]

@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.rows import claim, row
+
 FEATURES, LEAVES, TREES, ROWS = 60, 31, 300, 2000
 TARGET_ONE_ROW_US = 15.0
 
@@ -32,18 +34,28 @@ def run() -> list[dict[str, Any]]:
     library, _ = _microseconds(lambda row: booster.predict(row[None], num_threads=1), values)
     batch = _batch_us(predictor.predict_proba, values)
     library_batch = _batch_us(lambda rows: booster.predict(rows, num_threads=1), values)
-    holds = is_equal and walker <= TARGET_ONE_ROW_US
-    batch_holds = is_equal and batch <= library_batch
     model = f"{TREES} trees x {LEAVES} leaves"
     return [
-        _row(f"one row, {model}, from Python, median", walker, "us", TARGET_ONE_ROW_US, holds),
-        _row("one row, same, 99th percentile", slow, "us"),
-        _row("one row, same, LightGBM Booster.predict, median", library, "us"),
-        _row("many rows, same, a row", batch, "us", library_batch, batch_holds),
-        _row("many rows, same, LightGBM, a row", library_batch, "us"),
-        _row("answers equal LightGBM's bit for bit (1 = yes)", float(is_equal), "", 1, is_equal),
-        _row("model text to predictor", load_ms, "ms"),
-        _row("first prediction of the process (compile or cached kernel)", first_ms, "ms"),
+        row(
+            f"model: one row, {model}, from Python, median",
+            walker,
+            "us",
+            at_most=TARGET_ONE_ROW_US,
+            needs=is_equal,
+        ),
+        row("model: one row, 99th percentile", slow, "us"),
+        row("model: one row by LightGBM Booster.predict, median", library, "us"),
+        row(
+            "model: a row of many, at most LightGBM's",
+            batch,
+            "us",
+            at_most=library_batch,
+            needs=is_equal,
+        ),
+        row("model: a row of many by LightGBM, 1 thread", library_batch, "us"),
+        claim("model: answers equal LightGBM's bit for bit", is_equal),
+        row("model: text to predictor", load_ms, "ms"),
+        row("model: first prediction of the process (compile or cached kernel)", first_ms, "ms"),
     ]
 
 
@@ -60,12 +72,12 @@ def _booster() -> tuple[Any, np.ndarray]:
 
 def _microseconds(predict: Callable[[np.ndarray], Any], values: np.ndarray) -> tuple[float, float]:
     """Median and 99th percentile over a call a row, after a warm-up."""
-    for row in values[:50]:
-        predict(row)
+    for one in values[:50]:
+        predict(one)
     times = []
-    for row in values:
+    for one in values:
         start = time.perf_counter_ns()
-        predict(row)
+        predict(one)
         times.append(time.perf_counter_ns() - start)
     return float(np.median(times)) / 1e3, float(np.percentile(times, 99)) / 1e3
 
@@ -77,9 +89,3 @@ def _batch_us(predict: Callable[[np.ndarray], Any], values: np.ndarray) -> float
         predict(values)
         times.append(time.perf_counter() - start)
     return float(np.median(times)) / len(values) * 1e6
-
-
-def _row(
-    name: str, value: float, unit: str, target: float | None = None, holds: bool | None = None
-) -> dict[str, Any]:
-    return {"name": name, "value": value, "unit": unit, "target": target, "holds": holds}

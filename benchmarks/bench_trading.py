@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.rows import claim, row
 from crypto_bot.core import Bars
 from crypto_bot.features import S0_FEATURES, compute_features
 from crypto_bot.journal import Journal
@@ -100,12 +101,6 @@ def session_seconds(maker: DecisionMaker, durability: Durability) -> tuple[float
     return wall, cpu, len(result.orders), equal
 
 
-def row(
-    name: str, value: float, unit: str, target: str | None, holds: bool | None
-) -> dict[str, Any]:
-    return {"name": name, "value": float(value), "unit": unit, "target": target, "holds": holds}
-
-
 def run() -> list[dict[str, Any]]:
     """Rows of the trading figures."""
     model = ModelDecisions(
@@ -116,8 +111,8 @@ def run() -> list[dict[str, Any]]:
     took = live_bar_ms(model)
     p50, p99 = np.quantile(took, [0.5, 0.99])
     rows = [
-        row("live bar, 20 pairs: features + model + decision, p50", p50, "ms", "<= 20", p50 <= 20),
-        row("live bar, 20 pairs: features + model + decision, p99", p99, "ms", "<= 20", p99 <= 20),
+        row("trading: live bar, 20 pairs: features + model + decision, p50", p50, "ms", at_most=20),
+        row("trading: live bar, 20 pairs: features + model + decision, p99", p99, "ms", at_most=20),
     ]
     for label, maker, durability in (
         ("model", model, Durability.PROCESS_DEATH),
@@ -125,17 +120,11 @@ def run() -> list[dict[str, Any]]:
         ("sma_cross, synced to disk", strategy, Durability.POWER_LOSS),
     ):
         wall, cpu, orders, equal = session_seconds(maker, durability)
-        name = f"paper session {PAIRS} x {STRETCH} bars, {label}, {orders} orders"
+        name = f"trading: paper session {PAIRS} x {STRETCH} bars, {label}, {orders} orders"
         is_target = durability is Durability.PROCESS_DEATH
         rows += [
-            row(
-                f"{name}: wall",
-                wall,
-                "s",
-                "<= 10" if is_target else None,
-                wall <= 10 if is_target else None,
-            ),
-            row(f"{name}: processor", cpu, "s", None, None),
-            row(f"{name}: trades equal the backtest's", equal, "0/1", "1", equal),
+            row(f"{name}: wall", wall, "s", at_most=10 if is_target else None),
+            row(f"{name}: processor", cpu, "s"),
+            claim(f"{name}: trades equal the backtest's", equal),
         ]
     return rows

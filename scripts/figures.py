@@ -36,13 +36,7 @@ def _line(row: dict[str, Any]) -> str:
 
 
 def _target(row: dict[str, Any]) -> str:
-    """Some rows write `<= 20`, others the number alone: then which side holds tells its direction."""
-    target = row["target"]
-    if isinstance(target, str):
-        return target.replace("<=", "≤").replace(">=", "≥")
-    if row["value"] == target:
-        return f"{target:,.4g}"
-    return f"{'≤' if (row['value'] < target) == row['holds'] else '≥'} {target:,.4g}"
+    return str(row["target"]).replace("<=", "≤").replace(">=", "≥")
 
 
 def with_figures(page: str, table: str) -> str:
