@@ -70,10 +70,11 @@ class Universe:
         return tuple(bars.symbol for bars in self.bars)
 
     def at(self, timeframe: str) -> tuple[Bars, ...]:
-        """The same candles at a coarser timeframe; only buckets that have closed."""
+        """The same candles at a coarser timeframe; only buckets that have closed, only pairs with one."""
         if timeframe == self.timeframe:
             return self.bars
-        return tuple(resample(bars, timeframe) for bars in self.bars)
+        coarser = (_resampled(bars, timeframe) for bars in self.bars)
+        return tuple(bars for bars in coarser if len(bars))
 
 
 def gather_candles(
@@ -323,7 +324,15 @@ WARM_UP_DAYS = 30
 def _load(store: BarStore, entry: CatalogEntry, timeframe: str, lookback_days: int) -> Bars:
     start_ns = entry.last_open_ns - (lookback_days + WARM_UP_DAYS) * DAY_NS
     bars = store.load(entry.symbol, entry.timeframe, start_ns=start_ns)
-    return bars if entry.timeframe == timeframe else resample(bars, timeframe)
+    return _resampled(bars, timeframe)
+
+
+def _resampled(bars: Bars, timeframe: str) -> Bars:
+    """As `resample`, but no bars where not one bucket is complete: one short pair stops no other."""
+    try:
+        return resample(bars, timeframe)
+    except DataError:
+        return replace(bars[:0], timeframe=timeframe)
 
 
 def _hold_out_bound(settings: Settings, bars: Sequence[Bars], end_ns: int) -> int:

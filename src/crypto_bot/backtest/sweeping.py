@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -141,6 +141,13 @@ def _sweep_timeframe(
         workers=settings.workers,
         start_ns=universe.start_ns,
     )
+    swept = {bars.symbol for bars in development}
+    absent = tuple(
+        SkippedTrial(symbol, timeframe, "*", "{}", f"no bar of {timeframe} before the hold-out")
+        for symbol in universe.symbols
+        if symbol not in swept
+    )
+    result = replace(result, skipped=(*absent, *result.skipped))
     bars_swept = sum(len(bars.between(universe.start_ns, None)) for bars in development)
     return result, bars_swept * len(names) * sets * len(exits)
 

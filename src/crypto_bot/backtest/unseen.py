@@ -68,18 +68,21 @@ class ChosenModel:
 def choose_model(registry: FolderRegistry, symbol: str) -> ChosenModel:
     """The champion of a symbol, else its newest candidate, else those of GLOBAL.
 
-    Raises ModelError if there is neither.
+    Raises ModelError if there is neither; it names versions that are there but damaged.
     """
+    damaged: list[str] = []
     for name in (symbol, POOLED):
         version, stage = registry.champion(name), Stage.CHAMPION
         if version is None:
             stage = Stage.CANDIDATE
             ranked = registry.rank(name)
             version = max((s.version for s in ranked if s.stage is stage), default=None)
+            damaged += [s.problem for s in ranked if s.problem is not None]
         if version is not None:
             return ChosenModel(name, version, stage, *registry.load(name, version))
+    faults = f" but damaged ones ({'; '.join(damaged)})" if damaged else ""
     raise ModelError(
-        f"registry {registry.root} must hold a model of {symbol} or {POOLED}, held none; "
+        f"registry {registry.root} must hold a model of {symbol} or {POOLED}, held none{faults}; "
         f"run: python -m crypto_bot.backtest.integrated_cli ml-training --symbols {symbol}"
     )
 
