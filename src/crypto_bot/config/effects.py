@@ -123,6 +123,8 @@ _LEARNING = "the loop trains, judges and publishes models"
 _SWEEP = "the sweep"
 _FILES = "the store, on refresh"
 _ENGINE = "every backtest and the paper broker"
+_STRATEGY_EXITS = "strategies, in backtests and on paper; models trade by paper.model_*"
+_MODEL_EXITS = "models, in validation, in the gate and on paper"
 _GUARD = "the paper session's risk guard"
 _SIMULATED = "the simulated market, when no exchange can be reached"
 _SCALP = Effect(never="needs a scalping strategy, none is part of this version")
@@ -194,7 +196,9 @@ KEY_STATUS: dict[str, Effect] = {
     ),
     "ml_integration.training.device_type": Effect("LightGBM", unless=_device),
     **_each("ml_integration.training", ("max_bin", "n_jobs"), Effect("LightGBM")),
-    "ml_integration.training.publish_models": Effect("publishing what the gate promotes"),
+    "ml_integration.training.publish_models": Effect(
+        "the registry: every version is stored, the gate alone lets one into service"
+    ),
     **_each(
         "ml_integration.training",
         ("auto_retrain", "retrain_interval_hours"),
@@ -233,7 +237,7 @@ KEY_STATUS: dict[str, Effect] = {
             "signal_exit",
             "reentry",
         ),
-        Effect(_ENGINE),
+        Effect(_STRATEGY_EXITS),
     ),
     **_each(
         "sizing",
@@ -271,6 +275,7 @@ KEY_STATUS: dict[str, Effect] = {
     **_each("validation", ("folds", "mode"), Effect("walk-forward test of every model")),
     "validation.holdout_frac": Effect("where development ends and the paper session begins"),
     "paper.prediction_threshold": Effect("the `model` strategy, in validation and on paper"),
+    **_each("paper", ("model_stop_loss_frac", "model_take_profit_frac"), Effect(_MODEL_EXITS)),
     **_each(
         "gate",
         (

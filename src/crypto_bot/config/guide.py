@@ -157,7 +157,10 @@ class TrainingSettings(Section):
     )
     max_bin: int = Field(default=63, ge=2, le=65_535, description="LightGBM histogram bins")
     n_jobs: int = Field(default=0, ge=0, description="training threads; 0 = all cores")
-    publish_models: bool = Field(default=True, description="publish what the gate promotes")
+    publish_models: bool = Field(
+        default=True,
+        description="store every trained version; promote what the gate lets through",
+    )
     auto_retrain: bool | None = Field(
         default=None, description="wins over ml_integration.auto_retrain; unset: that one counts"
     )

@@ -263,6 +263,12 @@ class PaperSettings(Section):
     prediction_threshold: float = Field(
         default=0.6, ge=0.3, le=0.99, description="a side needs a probability above this"
     )
+    model_stop_loss_frac: float = Field(
+        default=0.02, gt=0, lt=1, description="a model's stop, fraction of the entry price"
+    )
+    model_take_profit_frac: float = Field(
+        default=0.04, gt=0, description="a model's target, fraction of the entry price"
+    )
 
 
 class GateSettings(Section):
