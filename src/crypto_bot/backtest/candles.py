@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
-import json
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -12,16 +10,16 @@ from pathlib import Path
 
 import numpy as np
 
+from crypto_bot.backtest.downloading import download_universe, is_unfinished
 from crypto_bot.backtest.workbench import SIMULATED_SUFFIX
 from crypto_bot.config import Settings
 from crypto_bot.core import Bars
 from crypto_bot.core.errors import DataError, nearest
 from crypto_bot.core.files import write_json
-from crypto_bot.core.timeframes import DAY_NS, SystemClock, iso_time, timeframe_ns
+from crypto_bot.core.timeframes import DAY_NS, iso_time, timeframe_ns
 from crypto_bot.market import (
     BarStore,
     CatalogEntry,
-    DownloadOutcome,
     ExchangeUnreachable,
     ImportOutcome,
     ImportStatus,
@@ -32,7 +30,6 @@ from crypto_bot.market import (
 )
 
 _LOG = logging.getLogger(__name__)
-_UNFINISHED = "download.json"
 _COMPLETE = "complete.json"
 
 
@@ -102,7 +99,7 @@ def gather_candles(
     if data is not None:
         return _from_folder(settings, store, Path(data), chosen)
     is_stored = bool(store.catalog())
-    if is_stored and not (store.root / _UNFINISHED).exists():
+    if is_stored and not is_unfinished(store):
         return _select(settings, store, chosen, f"store {store.root} (re-used)")
     try:
         return _from_exchange(settings, store, chosen)
@@ -165,59 +162,6 @@ def _from_exchange(settings: Settings, store: BarStore, symbols: Sequence[str] |
     failed = [f"{o.symbol}: download incomplete: {o.error}" for o in outcomes if o.error]
     origin = f"{settings.data.exchange}, downloaded now"
     return _noted(_select(settings, store, symbols, origin), *failed)
-
-
-def download_universe(
-    settings: Settings, store: BarStore, symbols: Sequence[str] | None = None
-) -> list[DownloadOutcome]:
-    """Download what the store lacks of the top pairs (or of `symbols`) up to now.
-
-    Returns what became of each pair. Raises ExchangeUnreachable where no pair could be completed.
-
-    Notes
-    -----
-    Until every pair is complete, a file in the store names them: the next run goes on with these.
-    """
-    from crypto_bot.adapters.ccxt_source import CcxtSource
-    from crypto_bot.market import download_candles
-
-    clock = SystemClock()
-    unfinished = store.root / _UNFINISHED
-
-    async def fetch() -> list[DownloadOutcome]:
-        source = CcxtSource(settings.data.exchange)
-        try:
-            chosen = list(symbols or _named_in(unfinished))
-            if not chosen:
-                chosen = await source.top_symbols(
-                    settings.data.quote, settings.top_pairs_count, settings.min_volume_usd
-                )
-            write_json(unfinished, {"symbols": chosen})
-            start_ns = clock.now_ns() - settings.lookback_days * DAY_NS
-            return await download_candles(
-                store, source, chosen, settings.data.base_timeframe, start_ns=start_ns, clock=clock
-            )
-        finally:
-            await source.close()
-
-    if not settings.data.exchange:
-        raise ExchangeUnreachable("no exchange is configured (data.exchange is empty)")
-    try:
-        outcomes = asyncio.run(fetch())
-    except ExchangeUnreachable:
-        if not store.catalog():
-            unfinished.unlink(missing_ok=True)
-        raise
-    if not any(outcome.error for outcome in outcomes):
-        unfinished.unlink()
-    return outcomes
-
-
-def _named_in(unfinished: Path) -> list[str]:
-    if not unfinished.exists():
-        return []
-    named: list[str] = json.loads(unfinished.read_bytes())["symbols"]
-    return named
 
 
 def _simulated(settings: Settings, symbols: Sequence[str] | None, reason: str) -> Universe:

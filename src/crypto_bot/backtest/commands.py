@@ -11,7 +11,8 @@ from typing import Any
 
 from crypto_bot.backtest.candles import describe, gather_candles
 from crypto_bot.backtest.command import Handler, Result, say
-from crypto_bot.backtest.learning_loop import training_due
+from crypto_bot.backtest.downloading import refresh_store
+from crypto_bot.backtest.learning_loop import refresh_for_turn, training_due
 from crypto_bot.backtest.results import VIEWED_FILES, rank_results, result_files, summarise
 from crypto_bot.backtest.schedule import repeat
 from crypto_bot.backtest.summary import number, percent, sweep_lines, turn_lines
@@ -63,10 +64,24 @@ def integrated(options: argparse.Namespace) -> tuple[int, Result]:
         if options.once:
             return _one_turn(options, bench)
         return repeat(
-            lambda should_stop: _one_turn(options, bench, should_stop, train=training_due(bench)),
+            lambda should_stop: _next_turn(options, bench, should_stop),
             hours=bench.settings.refresh_interval_hours,
             announce=lambda line: say(options, line),
         )
+
+
+def _next_turn(
+    options: argparse.Namespace, bench: Workbench, should_stop: Callable[[], bool]
+) -> tuple[int, Result]:
+    train = training_due(bench)
+    refresh_for_turn(
+        bench,
+        data=options.data,
+        symbols=options.symbols,
+        train=train,
+        announce=lambda line: say(options, line),
+    )
+    return _one_turn(options, bench, should_stop, train=train)
 
 
 def _one_turn(
@@ -113,10 +128,16 @@ def continuous(options: argparse.Namespace) -> tuple[int, Result]:
         if options.once:
             return _run_once(options, bench)
         return repeat(
-            lambda _: _run_once(options, bench),
+            lambda _: _run_again(options, bench),
             hours=bench.settings.refresh_interval_hours,
             announce=lambda line: say(options, line),
         )
+
+
+def _run_again(options: argparse.Namespace, bench: Workbench) -> tuple[int, Result]:
+    if options.data is None:
+        say(options, *refresh_store(bench.settings, options.pairs))
+    return _run_once(options, bench)
 
 
 def _run_once(options: argparse.Namespace, bench: Workbench) -> tuple[int, Result]:

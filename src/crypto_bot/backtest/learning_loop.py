@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from crypto_bot.backtest.downloading import refresh_store
 from crypto_bot.backtest.per_symbol import TRAINING
 from crypto_bot.backtest.schedule import repeat
 from crypto_bot.backtest.turn import KIND, run_turn
@@ -58,6 +59,33 @@ def training_due(bench: Workbench) -> bool:
     return is_due(bench.settings, last_trained(bench.journal), SystemClock().now_ns())
 
 
+def refresh_for_turn(
+    bench: Workbench,
+    *,
+    data: str | None = None,
+    symbols: Sequence[str] | None = None,
+    train: bool = True,
+    announce: Callable[[str], None] = _LOG.info,
+) -> None:
+    """Bring a downloaded store up to date before a turn with these arguments, and say what failed.
+
+    Nothing is done for candles of a named folder, nor before a turn that takes up an interrupted
+    run: that one goes on with the candles it began with.
+    """
+    asked = {
+        "fingerprint": bench.settings.fingerprint,
+        "data": data,
+        "symbols": list(symbols) if symbols else None,
+        "train": train,
+    }
+    for run in bench.journal.unfinished_runs(KIND):
+        if all(run.config.get(name) == value for name, value in asked.items()):
+            return
+    if data is None:
+        for note in refresh_store(bench.settings, symbols):
+            announce(note)
+
+
 def run_loop(
     bench: Workbench,
     stop: threading.Event,
@@ -84,6 +112,7 @@ def run_loop(
         if not is_due(bench.settings, last_ns, clock.now_ns()):
             announce(f"training is not due; {_words(bench.settings, last_ns)}")
             return 0, None
+        refresh_for_turn(bench, announce=announce)
         done["summary"] = run_turn(bench, announce=announce, should_stop=should_stop)
         done["turns"] += 1
         return 0, done["summary"]
