@@ -57,8 +57,9 @@ from crypto_bot.engine.options import (
     SizingMethod,
     SizingOptions,
 )
+from crypto_bot.engine.settling import exits_for, settled_bars
 from crypto_bot.engine.simulate import BacktestResult, simulate
-from crypto_bot.engine.sweep import SWEEP_SCHEMA, SkippedTrial, SweepResult, exits_for, sweep
+from crypto_bot.engine.sweep import SWEEP_SCHEMA, SkippedTrial, SweepResult, sweep
 
 __all__ = [
     "FILL",
@@ -85,6 +86,7 @@ __all__ = [
     "matching_rules",
     "open_account",
     "round_trips",
+    "settled_bars",
     "simulate",
     "sweep",
 ]

@@ -20,7 +20,8 @@ from crypto_bot.core.errors import ConfigError, DataError, nearest
 from crypto_bot.core.progress import progress
 from crypto_bot.engine.matching import matching_rules
 from crypto_bot.engine.metrics import COUNTS, METRICS, metric_columns
-from crypto_bot.engine.options import CostOptions, ExitOptions, SignalExit, SizingOptions
+from crypto_bot.engine.options import CostOptions, ExitOptions, SizingOptions
+from crypto_bot.engine.settling import exits_for, settled_bars
 from crypto_bot.engine.simulate import check_direction
 from crypto_bot.engine.sweep_kernel import Market, direction_room, prepare_market, sweep_kernel
 
@@ -98,13 +99,6 @@ class SweepResult:
         return rows.row(place or 0, named=True)
 
 
-def exits_for(strategy: Strategy, exits: ExitOptions) -> ExitOptions:
-    """The exits with `signal_exit` settled: as given, or as the strategy declares where None."""
-    if exits.signal_exit is not None:
-        return exits
-    return exits.replace(signal_exit=SignalExit(strategy.signal_exit))
-
-
 def sweep(
     bars: Sequence[Bars],
     strategies: Sequence[str | Strategy],
@@ -137,13 +131,15 @@ def sweep(
 
     Raises
     ------
-    ConfigError    if there is no setting, more than 10 million, a grid of an unknown strategy, or
-                   a parameter out of range
+    ConfigError    if there is no setting, more than 10 million, a grid of an unknown strategy,
+                   a parameter out of range, or a feature that never settles
 
     Notes
     -----
-    Every distinct feature is computed once per bars and kept while these bars are swept. A strategy
-    that needs more bars than there are, or columns that bars do not have, is listed in `skipped`.
+    Every distinct feature is computed once per bars and kept while these bars are swept. Bars at
+    which a feature still depends on where the data began have direction 0, as in a paper session. A
+    strategy that needs more bars than there are, or columns that bars do not have, is listed in
+    `skipped`.
     """
     plan = _plan(bars, strategies, grids or {}, exits, costs, sizing)
     frames: list[pl.DataFrame] = [pl.DataFrame(schema=SWEEP_SCHEMA)]
@@ -213,6 +209,7 @@ def _plan(
     )
     for options in chosen:
         matching_rules(plan.costs, options, plan.sizing)
+    settled_bars({name for setting in plan.settings for name in setting.features()})
     return plan
 
 
@@ -284,7 +281,7 @@ def _run(chunk: _Chunk) -> tuple[pl.DataFrame, list[SkippedTrial]]:
     skipped: list[SkippedTrial] = []
     for setting in chunk.settings:
         try:
-            _check_history(setting, bars, length)
+            settled = _first_settled(setting, bars, length)
             direction = setting.signals(chunk.columns).direction
             check_direction(bars, direction)
         except DataError as error:
@@ -292,6 +289,7 @@ def _run(chunk: _Chunk) -> tuple[pl.DataFrame, list[SkippedTrial]]:
             skipped.append(SkippedTrial(*place, str(error)))
             continue
         directions[len(tried), :length] = direction[chunk.first :]
+        directions[len(tried), : max(0, settled - chunk.first)] = 0
         tried.append(setting)
     if chunk.market is None or not tried:
         return pl.DataFrame(schema=SWEEP_SCHEMA), skipped
@@ -311,7 +309,8 @@ def _run(chunk: _Chunk) -> tuple[pl.DataFrame, list[SkippedTrial]]:
     return _frame(bars, tried, exits, metrics), skipped
 
 
-def _check_history(setting: Strategy, bars: Bars, length: int) -> None:
+def _first_settled(setting: Strategy, bars: Bars, length: int) -> int:
+    """The first bar the setting may act on; DataError where there is none among those traded."""
     if length == 0:
         raise DataError(f"{bars.symbol} {bars.timeframe} must have a bar to trade, had 0")
     needed = setting.lookback_bars()
@@ -320,11 +319,14 @@ def _check_history(setting: Strategy, bars: Bars, length: int) -> None:
         from crypto_bot.features import feature
 
         needed += max(feature(name).warmup_bars for name in names)
+    settled = settled_bars(names)
+    needed = max(needed, settled + 1)
     if needed > len(bars):
         raise DataError(
             f"{bars.symbol} {bars.timeframe} must have at least {needed} bars for {setting.name}, "
             f"had {len(bars)}"
         )
+    return settled
 
 
 def _json(setting: Strategy) -> str:

@@ -12,11 +12,12 @@ from crypto_bot.core.errors import DataError
 from crypto_bot.core.orders import Fill
 from crypto_bot.engine.matching import matching_rules
 from crypto_bot.engine.options import CostOptions, ExitOptions, SizingOptions
+from crypto_bot.engine.settling import exits_for
 from crypto_bot.features import FeatureStream, compute_features
 from crypto_bot.journal import Decision
 from crypto_bot.trading.broker import PaperBroker
 from crypto_bot.trading.decisions import DecisionMaker, ModelDecisions
-from crypto_bot.trading.twin import TradedSymbol, exits_for
+from crypto_bot.trading.twin import TradedSymbol
 
 _UNSETTLED = "features not settled"
 _NO_VALUES: PerRow = np.empty(0)

@@ -17,6 +17,7 @@ from crypto_bot.core.orders import Fill, Order, Side
 from crypto_bot.core.progress import progress
 from crypto_bot.core.timeframes import Clock, ReplayClock
 from crypto_bot.engine.options import CostOptions, ExitOptions, SizingOptions
+from crypto_bot.engine.settling import settled_bars
 from crypto_bot.journal import Decision, Journal
 from crypto_bot.trading.broker import ENTRY, EXIT, leg_of
 from crypto_bot.trading.lane import Lane, decide_all
@@ -30,7 +31,7 @@ from crypto_bot.trading.risk import (
     mark_risk_state,
     open_risk_state,
 )
-from crypto_bot.trading.twin import TradedSymbol, joined, settled_bars
+from crypto_bot.trading.twin import TradedSymbol, joined
 
 
 class PaperOptions(Options):
@@ -300,7 +301,7 @@ def _open_lanes(
         raise ConfigError(f"symbols must differ, was {twice[0]} more than once")
     for traded in symbols:
         joined(traded)
-        settled_bars(traded.maker)
+        settled_bars(traded.maker.feature_names)
     costs, exits, sizing = options.costs, options.exits, options.sizing
     return tuple(
         Lane(traded, costs=costs, exits=exits, sizing=sizing, run_id=run_id) for traded in symbols

@@ -9,11 +9,12 @@ import numpy as np
 
 from crypto_bot.core.arrays import PerBar, PerTrade
 from crypto_bot.core.bars import OHLCV, Bars
-from crypto_bot.core.errors import ConfigError, DataError
+from crypto_bot.core.errors import DataError
 from crypto_bot.core.orders import Signals
 from crypto_bot.engine.options import CostOptions, ExitOptions, SizingOptions
+from crypto_bot.engine.settling import exits_for, settled_bars
 from crypto_bot.engine.simulate import BacktestResult, simulate
-from crypto_bot.features import FeatureTable, compute_features, feature
+from crypto_bot.features import FeatureTable, compute_features
 from crypto_bot.trading.decisions import DecisionMaker
 
 
@@ -44,7 +45,7 @@ def expected_signals(traded: TradedSymbol) -> Signals:
         table: FeatureTable = compute_features(whole, names)
         columns.update((name, table.column(name)) for name in names)
     signals = traded.maker.signals(columns)
-    is_settled = np.arange(first, len(whole)) >= settled_bars(traded.maker)
+    is_settled = np.arange(first, len(whole)) >= settled_bars(traded.maker.feature_names)
     return Signals(
         np.where(is_settled, signals.direction[first:], 0).astype(np.int8),
         np.where(is_settled, signals.score[first:], 0.0),
@@ -92,31 +93,6 @@ def expected_trades(
         ).trades
         for traded in symbols
     }
-
-
-def exits_for(maker: DecisionMaker, exits: ExitOptions | None) -> ExitOptions:
-    """The exits with `signal_exit` as asked for, else as the maker's strategy declares."""
-    exits = ExitOptions() if exits is None else exits
-    if exits.signal_exit is not None:
-        return exits
-    return exits.replace(signal_exit=maker.signal_exit)
-
-
-def settled_bars(maker: DecisionMaker) -> int:
-    """Bars before the maker's features have forgotten their start.
-
-    Raises ConfigError for a feature that never does: a restart would change its decisions.
-    """
-    longest = 0
-    for name in maker.feature_names:
-        settled = feature(name).settled_bars
-        if settled is None:
-            raise ConfigError(
-                f"feature must settle to be traded on, {name} never forgets its first bar; "
-                "use a windowed form of it"
-            )
-        longest = max(longest, settled)
-    return longest
 
 
 def joined(traded: TradedSymbol) -> tuple[Bars, int]:

@@ -1,0 +1,91 @@
+"""Laws of every strategy in a sweep; a new one enrols itself through `list_strategies`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from crypto_bot.core.errors import ConfigError
+from crypto_bot.engine import METRICS, ExitOptions, settled_bars, sweep
+from crypto_bot.strategies import get_strategy, list_strategies, parameter_grid
+from crypto_bot.strategies.base import StrategyParameters, enrolled
+from crypto_bot.trading import PaperSession, StrategyDecisions, TradedSymbol, expected_backtest
+from paper_markets import market
+
+RULES = tuple(name for name in list_strategies() if not get_strategy(name).predictions)
+EXITS = ExitOptions(stop_loss_frac=0.02, reentry="while_signal")
+BARS = market("BTC/USDT", 3_500, 5)
+
+
+def variants(name):
+    return [get_strategy(name, **values) for values in parameter_grid(name, 4)]
+
+
+def expected(strategy, bars, first):
+    one = TradedSymbol(bars[first:], StrategyDecisions(strategy), bars[:first])
+    return expected_backtest(one, exits=EXITS)
+
+
+def check_rows(bars, first, strategies):
+    """Compare every row with the paper session's twin; returns the trades of all rows."""
+    result = sweep(
+        [bars], strategies, exits=[EXITS], start_ns=int(bars.open_time[first]), workers=1
+    )
+    rows = {row["parameters"]: row for row in result.table.iter_rows(named=True)}
+    skipped = {trial.parameters: trial.reason for trial in result.skipped}
+    assert len(rows) + len(skipped) == len(strategies)
+    for strategy in strategies:
+        twin = expected(strategy, bars, first)
+        key = json.dumps(strategy.parameters.model_dump(mode="json"), sort_keys=True)
+        if key in skipped:
+            assert len(twin.trades) == 0
+            assert f"for {strategy.name}, had {len(bars)}" in skipped[key]
+            continue
+        for name in METRICS:
+            wanted = getattr(twin.metrics, name)
+            close = None if wanted is None else pytest.approx(wanted, rel=1e-9, abs=1e-9)
+            assert rows[key][name] == close, name
+    return sum(row["trades"] for row in rows.values())
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_a_row_is_what_a_paper_session_would_trade(name):
+    strategies = variants(name)
+    assert check_rows(BARS, 2_800, strategies) > 0
+    assert check_rows(BARS, 0, strategies) > 0
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_a_row_is_what_a_paper_session_would_trade_after_a_short_history(name):
+    strategies = variants(name)
+    for settled in {settled_bars(strategy.features()) for strategy in strategies}:
+        # Settled halfway through the stretch, at its last bar, and only after it.
+        for length in (settled + 200, settled + 1, settled):
+            if 1 < length <= len(BARS):
+                bars = BARS[:length]
+                check_rows(bars, 0, strategies)
+                check_rows(bars, min(length - 1, max(0, settled - 40)), strategies)
+
+
+def test_a_setting_that_settles_too_late_says_what_it_needs():
+    settled = settled_bars(get_strategy("rsi").features())
+    result = sweep([BARS[:settled]], ["rsi"])
+    assert len(result.table) == 0
+    reason = f"must have at least {settled + 1} bars for rsi, had {settled}"
+    assert reason in result.skipped[0].reason
+
+
+def test_a_feature_that_never_settles_is_refused_as_by_a_session():
+    class Forever(StrategyParameters):
+        def features(self):
+            return ("obv",)
+
+    definition = replace(enrolled()["rsi"], name="forever", parameters=Forever)
+    strategy = definition.bind({})
+    one = TradedSymbol(BARS[:50], StrategyDecisions(strategy))
+    words = "feature must settle to be traded on, obv never forgets its first bar"
+    for refused in (lambda: sweep([BARS], [strategy]), lambda: PaperSession([one])):
+        with pytest.raises(ConfigError, match=words):
+            refused()
