@@ -102,7 +102,7 @@ def test_only_what_lies_in_the_candles_is_skipped_a_leak_or_a_full_disk_is_not(
         def fails(*given, error=error, **named):
             raise error("x must hold, did not")
 
-        monkeypatch.setattr("crypto_bot.backtest.turn.learn", fails)
+        monkeypatch.setattr("crypto_bot.backtest.turn.examine", fails)
         folder = tmp_path / str(number)
         folder.mkdir()
         if is_fatal:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from small_runs import small_bench
 
 from crypto_bot.backtest.candles import gather_candles
 from crypto_bot.backtest.rehearsal import Trader, rehearse
@@ -12,6 +11,7 @@ from crypto_bot.core import TRADE
 from crypto_bot.engine import ExitOptions
 from crypto_bot.strategies import get_strategy
 from crypto_bot.trading import StrategyDecisions
+from small_runs import small_bench
 
 
 def test_a_model_of_one_pair_trades_that_pair_only(tmp_path):

@@ -173,7 +173,7 @@ def test_the_journal_holds_the_whole_run_under_one_id(turn, journal):
 
 def test_result_files_are_those_of_the_guide(turn):
     names = sorted(
-        path.name for path in (turn.folder / "crypto_bot/logs/backtest_results").iterdir()
+        path.name for path in (turn.folder / "crypto_bot/logs/backtest_results-simulated").iterdir()
     )
     kinds = [re.sub(r"_\d{8}_\d{6}", "", name) for name in names]
     assert kinds == ["rankings.json", "rsi.csv", "sma_cross.csv"]

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -63,9 +64,15 @@ def settings_in(folder: Path, values: dict[str, Any], **overrides: Any):
     return load_settings(values, overrides={**places, **overrides}, environ={})
 
 
+@contextmanager
 def bench_in(folder: Path, values: dict[str, Any] = TINY, **overrides: Any):
-    """A workbench below `folder`, to be used in a `with` statement."""
-    return open_workbench(settings_in(folder, values, **overrides), log="integrated_backtest")
+    """A workbench below `folder`."""
+    settings = settings_in(folder, values, **overrides)
+    try:
+        with open_workbench(settings, log="integrated_backtest") as bench:
+            yield bench
+    finally:
+        close_logging()
 
 
 def turn_in(

@@ -84,7 +84,7 @@ def decided_until(bench, universe, moment_ns, *, trained_until_ns):
         run_id = journal.start_run("paper")
         PaperSession(
             stretches,
-            options=bench.paper_options(learning.model_exits()),
+            options=bench.paper_options(learning.model_exits(bench)),
             journal=journal,
             run_id=run_id,
         ).run()

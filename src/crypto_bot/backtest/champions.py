@@ -7,9 +7,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from crypto_bot.core import Predictor
+from crypto_bot.core import Bars, Predictor
+from crypto_bot.core.arrays import Index, PerBarFeature
 from crypto_bot.core.models import class_column
 from crypto_bot.engine import BacktestResult
+from crypto_bot.features import compute_features
 from crypto_bot.registry import FolderRegistry
 from crypto_bot.training import Dataset
 from crypto_bot.validation import ChampionEvidence, OutOfSample, pool_results
@@ -20,6 +22,7 @@ def champion_evidence(
     symbol: str,
     dataset: Dataset,
     predictions: OutOfSample,
+    bars: Sequence[Bars],
     trade: Callable[[OutOfSample], Sequence[BacktestResult]],
     *,
     run_id: str,
@@ -34,9 +37,8 @@ def champion_evidence(
     Notes
     -----
     A champion judged on this very stretch is taken at its own out-of-sample Sharpe ratio. Otherwise
-    its stored model trades the stretch, of which it may have learned a part: the comparison then
-    favours the champion, never the challenger. A champion that reads other features or foresees
-    other classes cannot trade it and must be retired by hand.
+    its stored model trades the stretch on its own features, of which it may have learned a part: the
+    comparison then favours the champion, never the challenger.
     """
     version = incumbent(registry, symbol, run_id)
     if version is None:
@@ -47,9 +49,7 @@ def champion_evidence(
     judged = card.gate.get("evidence", {})
     if (judged.get("start_ns"), judged.get("end_ns")) == (start_ns, end_ns):
         return ChampionEvidence(version, judged.get("sharpe"), start_ns, end_ns)
-    if (predictor.feature_names, predictor.classes) != (dataset.feature_names, dataset.classes):
-        return ChampionEvidence(version, None, start_ns, end_ns)
-    theirs = pool_results(trade(_predicted(dataset, predictions, predictor)))
+    theirs = pool_results(trade(_predicted(dataset, predictions, predictor, bars)))
     return ChampionEvidence(version, theirs.sharpe, start_ns, end_ns)
 
 
@@ -59,11 +59,36 @@ def incumbent(registry: FolderRegistry, symbol: str, run_id: str) -> str | None:
     return entries[-1].champion if entries else None
 
 
-def _predicted(dataset: Dataset, predictions: OutOfSample, predictor: Predictor) -> OutOfSample:
-    """The champion's probabilities on the rows the challenger was tested on."""
+def _predicted(
+    dataset: Dataset, predictions: OutOfSample, predictor: Predictor, bars: Sequence[Bars]
+) -> OutOfSample:
+    """The champion's probabilities of up and down on the rows the challenger was tested on."""
     rows = np.flatnonzero(predictions.is_tested)
-    found = predictor.predict_proba(np.ascontiguousarray(dataset.features[rows]))
+    found = predictor.predict_proba(_features(dataset, rows, predictor.feature_names, bars))
+    up = class_column(predictor, 1, found)
+    down = class_column(predictor, _down(predictor.classes), found)
+    sides = {1: up, _down(dataset.classes): down}
     probabilities = np.full_like(predictions.probabilities, np.nan)
-    columns = [class_column(predictor, label, found) for label in dataset.classes]
-    probabilities[rows] = np.column_stack(columns)
+    probabilities[rows] = np.column_stack(
+        [sides.get(label, 1.0 - up - down) for label in dataset.classes]
+    )
     return replace(predictions, probabilities=probabilities)
+
+
+def _down(classes: tuple[int, ...]) -> int:
+    return -1 if -1 in classes else 0
+
+
+def _features(
+    dataset: Dataset, rows: Index, names: tuple[str, ...], bars: Sequence[Bars]
+) -> PerBarFeature:
+    """The named features of dataset rows, computed anew where the dataset holds others."""
+    if names == dataset.feature_names:
+        return np.ascontiguousarray(dataset.features[rows])
+    values = np.full((len(rows), len(names)), np.nan)
+    for each in bars:
+        if each.symbol in dataset.symbols:
+            own = dataset.symbol_index[rows] == dataset.symbols.index(each.symbol)
+            table = compute_features(each, names)
+            values[own] = table.values[dataset.bar_index[rows[own]]]
+    return values

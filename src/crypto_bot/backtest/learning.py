@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
@@ -52,8 +52,6 @@ from crypto_bot.validation import (
 )
 
 _LOG = logging.getLogger(__name__)
-STOP_LOSS_FRAC, TAKE_PROFIT_FRAC = 0.02, 0.04
-"""Exits of guide S0's model strategy."""
 
 
 @dataclass(frozen=True)
@@ -73,8 +71,8 @@ class Recipe:
 
 
 @dataclass(frozen=True, eq=False)
-class Learned:
-    """A model, what it did on rows it never saw, and the verdict.
+class Examined:
+    """What one kind of model did on rows it never saw.
 
     Attributes
     ----------
@@ -83,11 +81,8 @@ class Learned:
     results : tuple              backtests of those predictions, one a pair, costs included
     pooled : Pooled              their accounts summed
     scores : Scores              of the out-of-sample probabilities
-    verdict : Verdict            of the gate
-    model : TrainedModel         trained on the whole development stretch
-    version : str | None         its id in the registry; None where it was not published
-    card : ModelCard
     left_out : tuple of str      symbols it could not learn from, with the reason
+    bars : tuple of Bars         what the dataset was built from
     """
 
     recipe: Recipe
@@ -96,11 +91,26 @@ class Learned:
     results: tuple[BacktestResult, ...]
     pooled: Pooled
     scores: Scores
+    left_out: tuple[str, ...]
+    bars: tuple[Bars, ...]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Learned(Examined):
+    """An examined kind of model with its verdict.
+
+    Attributes
+    ----------
+    verdict : Verdict            of the gate
+    model : TrainedModel         trained on the whole development stretch
+    version : str | None         its id in the registry; None where it was not published
+    card : ModelCard
+    """
+
     verdict: Verdict
     model: TrainedModel
     version: str | None
     card: ModelCard
-    left_out: tuple[str, ...] = ()
 
     @property
     def promoted(self) -> bool:
@@ -146,20 +156,34 @@ def learn(
     start_ns: int,
     end_ns: int,
 ) -> Learned:
-    """Train and judge one model on decisions from `start_ns` to `end_ns`, publish it, promote it if it may be.
+    """`examine` one kind of model and `conclude` on it."""
+    examined = examine(bench, bars, recipe, run_id=run_id, start_ns=start_ns, end_ns=end_ns)
+    return conclude(bench, examined, run_id)
+
+
+def examine(
+    bench: Workbench,
+    bars: Sequence[Bars],
+    recipe: Recipe,
+    *,
+    run_id: str,
+    start_ns: int,
+    end_ns: int,
+) -> Examined:
+    """Walk forward over the decisions from `start_ns` to `end_ns`, trade them, count the trial.
 
     Parameters
     ----------
     bars : one `Bars` a symbol    development stretch; rows after `end_ns` are dropped, and so are
                                   labels that reach beyond it
     recipe : Recipe
-    run_id : str                  under which trials, events and the version are written down
+    run_id : str                  under which the trial is written down
 
     Notes
     -----
-    Walk-forward folds are purged by each label's end and embargoed. Folds and final model learn
-    from decisions one label horizon apart, so that no two labels share a bar; every row is predicted.
-    A symbol without candles or without any defined feature (flat prices, no volume) is left out.
+    Folds are purged by each label's end and embargoed. They learn from decisions one label horizon
+    apart, so that no two labels share a bar; every row is predicted. A symbol without candles or
+    without any defined feature (flat prices, no volume) is left out.
     """
     known, left_out = learnable(bars, recipe.feature_names, start_ns=start_ns, end_ns=end_ns)
     whole = build_dataset(known, feature_names=recipe.feature_names, labels=recipe.labels)
@@ -167,26 +191,33 @@ def learn(
     splits = thinned(split_dataset(dataset, walk_forward_options(bench)), dataset)
     predictions = out_of_sample(dataset, recipe.trainer, splits)
     results = trade(bench, recipe, dataset, predictions, known)
-    pooled = pool_results(results)
-    scores = score_probabilities(dataset.labels, predictions.probabilities, dataset.classes)
-    _count_trial(bench, run_id, recipe, dataset, pooled, scores)
-    verdict = _judged(bench, recipe, dataset, predictions, results, known, run_id)
-    model = recipe.trainer.fit(dataset.take(np.flatnonzero(sampled(dataset))))
-    card = _card(recipe, dataset, model, pooled, scores, verdict, run_id)
-    version = publish(bench, recipe, model, card, verdict, run_id)
-    return Learned(
+    examined = Examined(
         recipe,
         dataset,
         predictions,
         results,
-        pooled,
-        scores,
-        verdict,
-        model,
-        version,
-        card,
+        pool_results(results),
+        score_probabilities(dataset.labels, predictions.probabilities, dataset.classes),
         left_out,
+        tuple(known),
     )
+    _count_trial(bench, run_id, examined)
+    return examined
+
+
+def conclude(bench: Workbench, examined: Examined, run_id: str) -> Learned:
+    """Judge, train on the whole development stretch, publish, and promote if the gate says so.
+
+    The verdict is deflated by every model tried so far, those of this run included: examine all of a
+    run's models before the first conclusion.
+    """
+    recipe, dataset = examined.recipe, examined.dataset
+    verdict = _judged(bench, examined, run_id)
+    model = recipe.trainer.fit(dataset.take(np.flatnonzero(sampled(dataset))))
+    card = _card(examined, model, verdict, run_id)
+    version = publish(bench, recipe, model, card, verdict, run_id)
+    shared = {field.name: getattr(examined, field.name) for field in fields(Examined)}
+    return Learned(**shared, verdict=verdict, model=model, version=version, card=card)
 
 
 def learnable(
@@ -194,12 +225,12 @@ def learnable(
 ) -> tuple[list[Bars], tuple[str, ...]]:
     """The bars known at `end_ns` of every symbol that can be learned from, and why the others not.
 
-    Raises DataError, the first reason, where no symbol is left.
+    Raises DataError, with the first reasons, where no symbol is left.
     """
     found: list[Bars] = []
     reasons: list[str] = []
     for each in bars:
-        known = closed_before(each, end_ns)
+        known = each.closed_by(end_ns)
         try:
             _check_learnable(known, tuple(names), start_ns)
         except DataError as error:
@@ -207,7 +238,7 @@ def learnable(
         else:
             found.append(known)
     if not found:
-        raise DataError(reasons[0] if reasons else "bars must hold one symbol, was empty")
+        raise DataError("; ".join(reasons[:3]) or "bars must hold one symbol, was empty")
     return found, tuple(reasons)
 
 
@@ -218,11 +249,6 @@ def _check_learnable(known: Bars, names: tuple[str, ...], start_ns: int) -> None
         )
     table = compute_features(known, names)
     check_defined(known, names, table.values[table.settled_bars or 0 :])
-
-
-def closed_before(bars: Bars, end_ns: int) -> Bars:
-    """The bars whose close, and therefore whose price, is known at `end_ns`."""
-    return bars.between(None, end_ns - bars.interval_ns + 1)
 
 
 def walk_forward_options(bench: Workbench) -> WalkForwardOptions:
@@ -244,11 +270,12 @@ def thinned(splits: Sequence[Split], dataset: Dataset) -> list[Split]:
     return [replace(split, train=split.train[is_sampled[split.train]]) for split in splits]
 
 
-def model_exits() -> ExitOptions:
-    """Hold while the model says so, within guide S0's stop and target; enter whenever it says so."""
+def model_exits(bench: Workbench) -> ExitOptions:
+    """Hold while the model says so, within a stop and a target; enter whenever it says so."""
+    paper = bench.settings.paper
     return ExitOptions(
-        stop_loss_frac=STOP_LOSS_FRAC,
-        take_profit_frac=TAKE_PROFIT_FRAC,
+        stop_loss_frac=paper.model_stop_loss_frac,
+        take_profit_frac=paper.model_take_profit_frac,
         signal_exit=SignalExit.FLAT,
         reentry=Reentry.WHILE_SIGNAL,
     )
@@ -265,27 +292,21 @@ def gate_options(bench: Workbench) -> GateOptions:
     )
 
 
-def _judged(
-    bench: Workbench,
-    recipe: Recipe,
-    dataset: Dataset,
-    predictions: OutOfSample,
-    results: Sequence[BacktestResult],
-    bars: Sequence[Bars],
-    run_id: str,
-) -> Verdict:
+def _judged(bench: Workbench, examined: Examined, run_id: str) -> Verdict:
     """The verdict, deflated by every model tried so far on candles of this kind (the ledger's)."""
-    tried = _tried_until(bench, run_id, recipe, is_simulated=dataset.is_simulated)
+    recipe, dataset, bars = examined.recipe, examined.dataset, examined.bars
+    tried = _tried_until(bench, run_id, is_simulated=dataset.is_simulated)
     evidence = gather_evidence(
-        results,
+        examined.results,
         trials=len(tried),
         trial_variance=trial_variance([trial.metrics["sharpe"] for trial in tried]),
-        class_scores=class_baseline(dataset, predictions),
+        class_scores=class_baseline(dataset, examined.predictions),
         champion=champion_evidence(
             bench.registry_of(dataset.is_simulated),
             recipe.symbol,
             dataset,
-            predictions,
+            examined.predictions,
+            bars,
             lambda found: trade(bench, recipe, dataset, found, bars),
             run_id=run_id,
         ),
@@ -293,13 +314,10 @@ def _judged(
     return judge(evidence, gate_options(bench))
 
 
-def _tried_until(
-    bench: Workbench, run_id: str, recipe: Recipe, *, is_simulated: bool
-) -> list[Trial]:
-    """The models tried up to this one: a run that is taken up judges as it would have the first time."""
+def _tried_until(bench: Workbench, run_id: str, *, is_simulated: bool) -> list[Trial]:
+    """The models tried up to this run's last: a run that is taken up judges as the first time."""
     tried = bench.journal.trials(kind=TrialKind.MODEL, is_simulated=is_simulated)
-    this = (run_id, recipe.symbol, recipe.trainer.name)
-    last = max(k for k, t in enumerate(tried) if (t.run_id, t.symbol, t.strategy) == this)
+    last = max(place for place, trial in enumerate(tried) if trial.run_id == run_id)
     return tried[: last + 1]
 
 
@@ -323,7 +341,7 @@ def trade(
         [each for each in bars if has_tested_bars(each, predictions)],
         strategy,
         costs=bench.costs,
-        exits=model_exits(),
+        exits=model_exits(bench),
         sizing=bench.sizing,
     )
     return tuple(results)
@@ -335,26 +353,22 @@ def has_tested_bars(bars: Bars, predictions: OutOfSample) -> bool:
     return bool(((times >= predictions.start_ns) & (times <= predictions.end_ns)).any())
 
 
-def _count_trial(
-    bench: Workbench,
-    run_id: str,
-    recipe: Recipe,
-    dataset: Dataset,
-    pooled: Pooled,
-    scores: Scores,
-) -> None:
-    metrics = {**pooled_figures(pooled), **scores.summary()}
-    parameters = {
-        "label": dict(dataset.label_definition),
-        "threshold": recipe.threshold,
-        "features": list(dataset.feature_names),
-    }
+def _count_trial(bench: Workbench, run_id: str, examined: Examined) -> None:
+    recipe, dataset = examined.recipe, examined.dataset
     trial = Trial(
         recipe.symbol,
         dataset.timeframe,
         recipe.trainer.name,
-        parameters,
-        metrics,
+        {
+            "label": dict(dataset.label_definition),
+            "threshold": recipe.threshold,
+            "features": list(dataset.feature_names),
+            "trainer": examined.predictions.models[0].options,
+            "folds": len(examined.predictions.splits),
+            "costs": bench.costs.model_dump(),
+            "exits": model_exits(bench).model_dump(mode="json"),
+        },
+        {**pooled_figures(examined.pooled), **examined.scores.summary()},
         kind=TrialKind.MODEL,
         is_simulated=dataset.is_simulated,
     )
@@ -372,21 +386,13 @@ def pooled_figures(pooled: Pooled) -> dict[str, float | None]:
     }
 
 
-def _card(
-    recipe: Recipe,
-    dataset: Dataset,
-    model: TrainedModel,
-    pooled: Pooled,
-    scores: Scores,
-    verdict: Verdict,
-    run_id: str,
-) -> ModelCard:
+def _card(examined: Examined, model: TrainedModel, verdict: Verdict, run_id: str) -> ModelCard:
     return make_card(
-        dataset,
+        examined.dataset,
         model,
-        symbol=recipe.symbol,
-        thresholds={"open": recipe.threshold},
-        metrics={**scores.summary(), **pooled_figures(pooled)},
+        symbol=examined.recipe.symbol,
+        thresholds={"open": examined.recipe.threshold},
+        metrics={**examined.scores.summary(), **pooled_figures(examined.pooled)},
         gate=verdict.to_dict(),
         run_id=run_id,
         created_at=iso_time(SystemClock().now_ns()),

@@ -11,6 +11,7 @@ from typing import Any
 import polars as pl
 
 from crypto_bot.backtest.sweeping import RESULT_COLUMNS
+from crypto_bot.backtest.workbench import SIMULATED_SUFFIX
 from crypto_bot.config import Settings
 from crypto_bot.core.errors import DataError
 
@@ -39,6 +40,17 @@ def result_files(folder: Path, strategy: str | None = None) -> list[Path]:
     ]
 
 
+def _present(folder: Path) -> Path:
+    """The folder itself, or that of simulated results where there are no real ones."""
+    simulated = folder.with_name(folder.name + SIMULATED_SUFFIX)
+    return folder if any(folder.glob("*.csv")) or not simulated.is_dir() else simulated
+
+
+def is_simulated(path: Path) -> bool:
+    """Whether a result file was made from an invented market."""
+    return path.parent.name.endswith(SIMULATED_SUFFIX)
+
+
 def read_results(path: Path) -> pl.DataFrame:
     """One result file with its strategy's name; DataError names a file that is none."""
     try:
@@ -53,7 +65,9 @@ def read_results(path: Path) -> pl.DataFrame:
     match = _NAME.fullmatch(path.stem)
     strategy = match["strategy"] if match else path.stem
     return table.select(*RESULT_COLUMNS).with_columns(
-        strategy=pl.lit(strategy), timestamp=pl.col("timestamp").cast(pl.String)
+        is_simulated=pl.lit(is_simulated(path)),
+        strategy=pl.lit(strategy),
+        timestamp=pl.col("timestamp").cast(pl.String),
     )
 
 
@@ -65,6 +79,7 @@ def summarise(files: Sequence[Path]) -> list[dict[str, Any]]:
         lines.append(
             {
                 "file": path.name,
+                "is_simulated": is_simulated(path),
                 "strategy": table["strategy"][0] if len(table) else path.stem,
                 "records": len(table),
                 "mean_sharpe": table["sharpe"].mean(),

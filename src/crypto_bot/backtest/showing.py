@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -60,6 +61,7 @@ def summary_of(bench: Workbench, outcome: TurnOutcome) -> dict[str, Any]:
         "candles": describe(outcome.universe),
         "symbols": list(outcome.universe.symbols),
         "hold_out_start": iso_time(outcome.hold_out_ns),
+        "hold_out_seen_before": _seen_before(bench, outcome),
         "promoted": outcome.promoted,
         "sweep": {
             "backtests": len(outcome.swept.table),
@@ -140,9 +142,9 @@ def contents_of(
         title="One turn of the loop",
         run_id=outcome.run_id,
         started_at=iso_time(bench.journal.run(outcome.run_id).started_at_ns),
-        command="python -m crypto_bot.backtest.integrated_cli integrated --once",
+        command=_command(bench, outcome.run_id),
         seconds=summary["seconds"]["total"],
-        what=f"{summary['candles']}. The hold-out from {summary['hold_out_start'][:10]} was seen by nothing before paper trading.",
+        what=f"{summary['candles']}. {_hold_out_words(summary)}",
         promoted=outcome.promoted if outcome.learned else None,
         why=lead.verdict.reason if lead else "no model was trained",
         is_simulated=universe.is_simulated,
@@ -156,7 +158,9 @@ def contents_of(
         predictions=_predictions_view(outcome.learned),
         gates=[_gate_view(learned) for learned in outcome.learned],
         quality=list(_quality_rows(universe)),
-        records=_records(rehearsal) if reporting.csv else (),
+        records=_records(rehearsal),
+        writes_plots=reporting.charts,
+        writes_csv=reporting.csv,
         tables=list(_tables(outcome)),
         config=bench.settings.model_dump(mode="json"),
         versions={name: version(name) for name in _LIBRARIES},
@@ -164,6 +168,33 @@ def contents_of(
         summary=summary,
         notes=[*outcome.notes, *(f"{n}: not trained: {w}" for n, w in outcome.not_trained.items())],
     )
+
+
+def _command(bench: Workbench, run_id: str) -> str:
+    """The line that makes this run again, up to its configuration file."""
+    asked = bench.journal.run(run_id).config
+    words = ["python", "-m", "crypto_bot.backtest.integrated_cli", "integrated", "--once"]
+    words += ["--data", asked["data"]] if asked["data"] else []
+    words += ["--symbols", *asked["symbols"]] if asked["symbols"] else []
+    return shlex.join(words)
+
+
+def _seen_before(bench: Workbench, outcome: TurnOutcome) -> int:
+    """Finished runs that replayed this very hold-out of these very candles already."""
+    ours = bench.journal.run(outcome.run_id)
+    start = iso_time(outcome.hold_out_ns)
+    return sum(
+        run.data_fingerprint == ours.data_fingerprint and run.summary.get("hold_out_start") == start
+        for run in bench.journal.runs(ours.kind, status="done")
+    )
+
+
+def _hold_out_words(summary: Mapping[str, Any]) -> str:
+    start, seen = summary["hold_out_start"][:10], summary["hold_out_seen_before"]
+    words = f"Nothing of this run saw the hold-out from {start} before paper trading."
+    if seen:
+        words += f" Earlier runs replayed it {seen} times: it is no longer untouched."
+    return words
 
 
 def _facts(summary: Mapping[str, Any]) -> dict[str, Any]:
@@ -270,7 +301,7 @@ def _heat_maps(swept: StrategySweep) -> Iterator[HeatMap]:
             yield _heat_map(
                 f"{place}: parameters", names[0], names[1], values.with_columns(rows["sharpe"])
             )
-    exits = rows.filter(pl.col("stop_loss_frac").is_not_null())
+    exits = rows.drop_nulls(["stop_loss_frac", "take_profit_frac"])
     if len(exits):
         columns = exits.select("stop_loss_frac", "take_profit_frac", "sharpe")
         yield _heat_map(f"{place}: stop and target", "stop_loss_frac", "take_profit_frac", columns)
@@ -377,12 +408,14 @@ _FINDINGS = (
 
 
 def _records(rehearsal: Rehearsal) -> list[TradeRecord]:
-    """Bot v3.1's CSV files, of the pair that is drawn."""
-    view = _trades_view(rehearsal)
-    if view is None:
-        return []
+    """Bot v3.1's CSV files, of every pair that traded."""
     name = rehearsal.trader.name.split(" ")[0]
-    return [TradeRecord(name, view.bars, view.trades)]
+    trades = rehearsal.paper.trades
+    return [
+        TradeRecord(name, traded.bars, trades[traded.bars.symbol])
+        for traded in rehearsal.stretches
+        if len(trades[traded.bars.symbol])
+    ]
 
 
 def _tables(outcome: TurnOutcome) -> Iterator[FactTable]:

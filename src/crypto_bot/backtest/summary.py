@@ -38,16 +38,17 @@ def sweep_lines(swept: StrategySweep, universe: Universe, most: int = 8) -> list
 
 def _setting_line(row: Mapping[str, Any]) -> str:
     words = ", ".join(f"{name}={value}" for name, value in json.loads(row["parameters"]).items())
-    stops = (
-        ""
-        if row["stop_loss_frac"] is None
-        else f", stop {row['stop_loss_frac']:.1%}, target {row['take_profit_frac']:.1%}"
-    )
+    named = (("stop", row["stop_loss_frac"]), ("target", row["take_profit_frac"]))
+    stops = "".join(f", {name} {value:.1%}" for name, value in named if value is not None)
     return (
         f"  {row['strategy']:<14}{row['timeframe']:<5}{number(row['mean_sharpe']):>8}"
         f"{percent(row['mean_return']):>9}{percent(-row['mean_drawdown']):>10}{row['trades']:>8}"
         f"{percent(row['buy_and_hold']):>9}  {(words + stops)[:60]}"
     )
+
+
+def _memory(peak_mb: float | None) -> str:
+    return "" if peak_mb is None else f", peak memory {peak_mb:,.0f} MiB"
 
 
 def turn_lines(summary: Mapping[str, Any]) -> list[str]:
@@ -73,7 +74,7 @@ def turn_lines(summary: Mapping[str, Any]) -> list[str]:
         f"drawdown {percent(-paper['max_drawdown'])}, {paper['trades']} trades, "
         f"holding gave {percent(paper['buy_and_hold_return'])}",
         f"{mark}feedback  {paper['agreement']}; advice: {paper['advice']}",
-        f"time      {summary['seconds']['total']:.0f} s, peak memory {summary['peak_memory_mb']:,.0f} MiB"
+        f"time      {summary['seconds']['total']:.0f} s{_memory(summary['peak_memory_mb'])}"
         + ("; " + "; ".join(summary["reused"]) if summary["reused"] else ""),
         f"report    {summary['report']}",
         _RULE,

@@ -13,12 +13,13 @@ from typing import Any
 import polars as pl
 
 from crypto_bot.backtest.candles import Universe
-from crypto_bot.backtest.workbench import Workbench
+from crypto_bot.backtest.workbench import SIMULATED_SUFFIX, Workbench
+from crypto_bot.config import Settings
 from crypto_bot.core import Bars
 from crypto_bot.core.errors import DataError
 from crypto_bot.core.files import write_file, write_json
 from crypto_bot.core.timeframes import timeframe_ns
-from crypto_bot.engine import METRICS, ExitOptions, SweepResult, sweep
+from crypto_bot.engine import METRICS, SWEEP_SCHEMA, ExitOptions, SweepResult, sweep
 from crypto_bot.engine.sweep import SkippedTrial
 from crypto_bot.journal import Trial
 from crypto_bot.strategies import get_strategy, list_strategies, parameter_grid
@@ -125,12 +126,15 @@ def _timeframes(universe: Universe, wanted: Sequence[str]) -> tuple[str, ...]:
 def _sweep_timeframe(
     universe: Universe, bench: Workbench, timeframe: str, names: Sequence[str], end_ns: int
 ) -> tuple[SweepResult, int]:
-    closed = [closed_by(bars, end_ns) for bars in universe.at(timeframe)]
+    closed = [bars.closed_by(end_ns) for bars in universe.at(timeframe)]
     development = [bars for bars in closed if len(bars.between(universe.start_ns, None))]
     settings = bench.settings
     sets = settings.sweep.parameter_sets if settings.integration.auto_optimize_parameters else 1
     grids = {name: parameter_grid(name, sets) for name in names}
     exits = exit_grid(bench)
+    absent = _absent(universe, timeframe, development)
+    if not development:
+        return SweepResult(pl.DataFrame(schema=SWEEP_SCHEMA), absent), 0
     result = sweep(
         development,
         names,
@@ -141,20 +145,21 @@ def _sweep_timeframe(
         workers=settings.workers,
         start_ns=universe.start_ns,
     )
-    swept = {bars.symbol for bars in development}
-    absent = tuple(
-        SkippedTrial(symbol, timeframe, "*", "{}", f"no bar of {timeframe} before the hold-out")
-        for symbol in universe.symbols
-        if symbol not in swept
-    )
     result = replace(result, skipped=(*absent, *result.skipped))
     bars_swept = sum(len(bars.between(universe.start_ns, None)) for bars in development)
     return result, bars_swept * len(names) * sets * len(exits)
 
 
-def closed_by(bars: Bars, end_ns: int) -> Bars:
-    """The bars that have closed at `end_ns`."""
-    return bars.between(None, end_ns - bars.interval_ns + 1)
+def _absent(
+    universe: Universe, timeframe: str, development: Sequence[Bars]
+) -> tuple[SkippedTrial, ...]:
+    swept = {bars.symbol for bars in development}
+    reason = f"no bar of {timeframe} before the hold-out"
+    return tuple(
+        SkippedTrial(symbol, timeframe, "*", "{}", reason)
+        for symbol in universe.symbols
+        if symbol not in swept
+    )
 
 
 def exit_grid(bench: Workbench) -> list[ExitOptions]:
@@ -230,6 +235,11 @@ def record_trials(bench: Workbench, run_id: str, table: pl.DataFrame) -> None:
     size = bench.settings.batch_size
     for start in range(0, len(trials), size):
         bench.journal.record_trials(run_id, trials[start : start + size])
+
+
+def results_folder(settings: Settings, is_simulated: bool) -> Path:
+    """Where result files go; those of an invented market have a folder of their own."""
+    return Path(settings.results_cache_dir + (SIMULATED_SUFFIX if is_simulated else ""))
 
 
 def write_results(swept: StrategySweep, folder: Path, moment: datetime | None = None) -> list[Path]:

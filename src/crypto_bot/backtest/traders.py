@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from crypto_bot.backtest.candles import Universe
-from crypto_bot.backtest.learning import Learned, closed_before
+from crypto_bot.backtest.learning import Learned
 from crypto_bot.backtest.rehearsal import Trader
 from crypto_bot.backtest.workbench import Workbench
 from crypto_bot.core import TRADE
@@ -57,7 +57,7 @@ def champion_trader(
         allow_short=bench.sizing.allow_short,
         trained_until_ns=trained_until_ns,
     )
-    why = f"no model was trained; champion {version} of an earlier turn trades"
+    why = f"nothing new was promoted; champion {version} of an earlier turn trades"
     return Trader(f"{card.model_type} {version}", card.timeframe, maker, exits, True, why)
 
 
@@ -96,7 +96,7 @@ def development_trades(
         return np.concatenate([np.empty(0, TRADE), *found])
     stretches = []
     for bars in universe.at(trader.timeframe):
-        known = closed_before(bars, end_ns)
+        known = bars.closed_by(end_ns)
         window = known.between(universe.start_ns, None)
         if len(window):
             history = known.between(None, universe.start_ns)

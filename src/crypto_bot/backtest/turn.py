@@ -18,7 +18,15 @@ import polars as pl
 
 from crypto_bot.backtest.candles import Universe, describe, gather_candles
 from crypto_bot.backtest.gpu_accelerator import log_gpu_use
-from crypto_bot.backtest.learning import Learned, learn, model_exits, recipes
+from crypto_bot.backtest.learning import (
+    Examined,
+    Learned,
+    Recipe,
+    conclude,
+    examine,
+    model_exits,
+    recipes,
+)
 from crypto_bot.backtest.rehearsal import Rehearsal, Trader, rehearse
 from crypto_bot.backtest.schedule import Stopped
 from crypto_bot.backtest.sweeping import (
@@ -26,6 +34,7 @@ from crypto_bot.backtest.sweeping import (
     best_setting,
     rank_settings,
     record_trials,
+    results_folder,
     run_sweep,
     write_results,
 )
@@ -61,7 +70,7 @@ class TurnOutcome:
     rehearsal: Rehearsal
     seconds: Mapping[str, float]
     is_resumed: bool
-    peak_memory_mb: float
+    peak_memory_mb: float | None
     notes: tuple[str, ...] = ()
     reused: tuple[str, ...] = ()
     not_trained: Mapping[str, str] = field(default_factory=dict)
@@ -217,7 +226,7 @@ def _turn(bench: Workbench, run_id: str, is_resumed: bool, asked: _Asked) -> Tur
         rehearsal,
         watch.seconds,
         is_resumed,
-        peak_memory_mb(),
+        peak_memory_mb() if bench.settings.monitoring.track_memory_usage else None,
         (*universe.notes, *dict.fromkeys(note for model in learned for note in model.left_out)),
         reused(universe),
         not_trained,
@@ -300,7 +309,7 @@ def _sweep(
         return StrategySweep(table, rank_settings(table), (), 0)
     swept = run_sweep(universe, bench, end_ns=end_ns)
     record_trials(bench, run_id, swept.table)
-    write_results(swept, Path(bench.settings.results_cache_dir))
+    write_results(swept, results_folder(bench.settings, universe.is_simulated))
     content = io.BytesIO()
     swept.table.write_parquet(content)
     write_file(stored, content.getvalue())
@@ -329,26 +338,36 @@ def _learn(
     if not bench.settings.schedule.is_enabled:
         announce("learning is off (learning_enabled or ml_integration.enabled)")
         return (), {}
-    found: list[Learned] = []
     failed: dict[str, str] = {}
+    examined: list[Examined] = []
     for recipe in recipes(bench, POOLED, universe.bars[0].symbol):
         chosen = [b for b in universe.bars if recipe.symbol in (POOLED, b.symbol)]
-        try:
-            learned = learn(
-                bench, chosen, recipe, run_id=run_id, start_ns=universe.start_ns, end_ns=end_ns
-            )
-        except LeakError:
-            raise
-        except (DataError, ModelError) as error:
-            announce(f"  {recipe.name}: not trained: {error}")
-            _LOG.info("%s not trained: %s", recipe.name, error)
-            failed[recipe.name] = str(error)
-            continue
-        found.append(learned)
-        announce(f"  {recipe.name}: {learned.verdict.brief}")
-        for reason in learned.left_out:
-            announce(f"  {recipe.name}: left out: {reason}")
+        span = {"start_ns": universe.start_ns, "end_ns": end_ns}
+        with _refusal(recipe, failed, announce):
+            examined.append(examine(bench, chosen, recipe, run_id=run_id, **span))
+    found: list[Learned] = []
+    for one in examined:
+        with _refusal(one.recipe, failed, announce):
+            found.append(conclude(bench, one, run_id))
+            announce(f"  {one.recipe.name}: {found[-1].verdict.brief}")
+        for reason in one.left_out:
+            announce(f"  {one.recipe.name}: left out: {reason}")
     return tuple(found), failed
+
+
+@contextmanager
+def _refusal(
+    recipe: Recipe, failed: dict[str, str], announce: Callable[[str], None]
+) -> Iterator[None]:
+    """A model that these candles do not allow is said and left out; a leak fails the run."""
+    try:
+        yield
+    except LeakError:
+        raise
+    except (DataError, ModelError) as error:
+        announce(f"  {recipe.name}: not trained: {error}")
+        _LOG.info("%s not trained: %s", recipe.name, error)
+        failed[recipe.name] = str(error)
 
 
 def choose_trader(
@@ -358,17 +377,12 @@ def choose_trader(
     learned: Sequence[Learned],
     hold_out_ns: int,
 ) -> Trader:
-    """The promoted model with the best Sharpe ratio, else the best strategy of the sweep.
-
-    Where nothing was trained, the champion of an earlier turn comes before the strategy.
-    """
+    """The best promoted model of this turn, else the champion in service, else the best strategy."""
     promoted = [model for model in learned if model.promoted and model.version is not None]
     if promoted:
         best = max(promoted, key=lambda model: model.pooled.sharpe or 0.0)
-        return model_trader(bench, best, model_exits())
-    champion = None
-    if not learned:
-        champion = champion_trader(bench, universe, model_exits(), hold_out_ns)
+        return model_trader(bench, best, model_exits(bench))
+    champion = champion_trader(bench, universe, model_exits(bench), hold_out_ns)
     return champion or best_strategy_trader(bench, best_setting(swept.ranking), learned)
 
 

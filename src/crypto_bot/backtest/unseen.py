@@ -145,7 +145,9 @@ def judge_model(
             f"{symbol} features must be finite on some bar, were on none of {len(bars)}"
         )
     signals = _signals(bench, model, probabilities)
-    result = simulate(bars, signals, costs=bench.costs, exits=model_exits(), sizing=bench.sizing)
+    result = simulate(
+        bars, signals, costs=bench.costs, exits=model_exits(bench), sizing=bench.sizing
+    )
     scores, notes = _class_scores(stretch, model, probabilities)
     verdict = _verdict(bench, result, scores)
     consistency = _consistency(bench, model, stretch, result, probabilities[is_predicted])

@@ -115,6 +115,10 @@ class Bars:
         last = len(self) if end_ns is None else int(np.searchsorted(self.open_time, end_ns))
         return self[first:last]
 
+    def closed_by(self, time_ns: int) -> Bars:
+        """The bars whose close, and therefore whose price, is known at `time_ns`."""
+        return self.between(None, time_ns - self.interval_ns + 1)
+
     @cached_property
     def fingerprint(self) -> str:
         """sha256 of symbol, timeframe and every value: the identity of this data."""

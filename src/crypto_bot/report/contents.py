@@ -196,6 +196,7 @@ class ReportContents:
     data_hash : str
     summary : mapping                    more keys for summary.json; NaN becomes null
     notes : what to know when reading this, one line each
+    writes_plots, writes_csv : whether PNG and CSV files are written beside the page
     """
 
     title: str = "Run report"
@@ -224,3 +225,5 @@ class ReportContents:
     data_hash: str = ""
     summary: Mapping[str, Any] = field(default_factory=dict)
     notes: Sequence[str] = ()
+    writes_plots: bool = True
+    writes_csv: bool = True

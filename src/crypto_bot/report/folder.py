@@ -46,9 +46,13 @@ def write_report(contents: ReportContents, folder: Path) -> Path:
     Fixed CSV columns leave no room for a mark, so a simulated run also gets SIMULATED.txt.
     """
     folder = Path(folder)
-    files: dict[str, bytes | str] = {**png_files(contents), **trade_files(contents.records)}
-    if contents.predictions is not None:
-        files["predictions.csv"] = predictions_csv(contents.predictions)
+    files: dict[str, bytes | str] = {}
+    if contents.writes_plots:
+        files.update(png_files(contents))
+    if contents.writes_csv:
+        files.update(trade_files(contents.records))
+        if contents.predictions is not None:
+            files["predictions.csv"] = predictions_csv(contents.predictions)
     if contents.is_simulated:
         files[SIMULATED_FILE] = _SIMULATED_WORDS
     for name, content in files.items():

@@ -142,7 +142,9 @@ class Verdict:
         failed = [check.name for check in self.checks if not check.holds]
         if not failed:
             return f"promoted: all {len(self.checks)} checks hold"
-        return f"not promoted: {len(failed)} of {len(self.checks)} checks failed ({', '.join(failed)})"
+        return (
+            f"not promoted: {len(failed)} of {len(self.checks)} checks failed ({', '.join(failed)})"
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""
