@@ -8,7 +8,6 @@ import polars as pl
 import pytest
 
 from backtest.tiny import TINY, bench_in, killed, posix, settings_in, turn_in, write_market
-from crypto_bot.backtest.logs import close_logging
 from crypto_bot.backtest.schedule import Stopped
 from crypto_bot.backtest.turn import run_turn
 from crypto_bot.core.bars import symbol_slug
@@ -113,7 +112,6 @@ def test_other_arguments_are_another_run(tmp_path, market):
         assert summary["symbols"] == ["ETH/USDT"]
         again = run_turn(bench, data=str(market))
         assert again["run_id"] == before.id
-    close_logging()
 
 
 def test_a_stop_in_the_paper_session_judges_nothing_and_goes_on_later(
@@ -134,7 +132,6 @@ def test_a_stop_in_the_paper_session_judges_nothing_and_goes_on_later(
         assert 0 < len(bench.journal.decisions(run.id)) < undisturbed_decisions(undisturbed)
         assert bench.journal.feedback() == []
         run_turn(bench, data=str(market), should_stop=stop.is_set)
-    close_logging()
     run_id, found, _ = traces(tmp_path)
     assert run_id == run.id
     assert found["counts"]["decisions"] == undisturbed[1]["counts"]["decisions"]

@@ -21,6 +21,7 @@ from crypto_bot.market import BarStore, SimulationOptions, simulate_market
 
 INTEGRATED = "crypto_bot.backtest.integrated_cli"
 BACKTEST = "crypto_bot.backtest.cli"
+ONE = {"trainers": ["lightgbm"], "lightgbm": {"n_estimators": 2}}
 BARS = 24 * (TINY["lookback_days"] + 30)
 
 
@@ -96,29 +97,17 @@ def hardly_moving(bars):
     return replace(bars, open=wave, high=wave + 0.002, low=wave - 0.002, close=wave + 0.0001)
 
 
-@pytest.mark.parametrize(
-    ("name", "text", "said"),
-    [
-        ("malformed", "date,open,high\n2024-01-01,what,is\n2024-01-02,this\n", "broken.csv"),
-        ("empty", "", "broken.csv"),
-        ("negative", "\n".join(["date,open,high,low,close,volume"] + [
-            f"2024-01-01 {h:02d}:00:00,-1,2,-2,1,5" for h in range(9)]), "broken.csv"),
-    ],
-)  # fmt: skip
-def test_a_malformed_or_empty_file_is_named(tmp_path, name, text, said):
+def test_malformed_and_empty_files_are_named(tmp_path):
     folder = tmp_path / "candles"
     folder.mkdir()
-    (folder / "broken.csv").write_text(text)
-    refused(command(tmp_path, INTEGRATED, "integrated", "--once", "--data", folder), 1, said)
+    rows = [f"2024-01-01 {hour:02d}:00:00,-1,2,-2,1,5" for hour in range(9)]
+    (folder / "words.csv").write_text("date,open,high\n2024-01-01,what,is\n2024-01-02,this\n")
+    (folder / "empty.csv").write_text("")
+    (folder / "below.csv").write_text("\n".join(["date,open,high,low,close,volume", *rows]))
+    ended = command(tmp_path, INTEGRATED, "integrated", "--once", "--data", folder)
+    refused(ended, 1, "words.csv", "empty.csv", "below.csv")
     nothing_half_written(tmp_path)
     assert BarStore(tmp_path / "data/market").catalog() == []
-
-
-def test_a_missing_folder_is_named(tmp_path):
-    refused(
-        command(tmp_path, INTEGRATED, "integrated", "--once", "--data", "nowhere"), 1, "nowhere"
-    )
-    nothing_half_written(tmp_path)
 
 
 def test_a_folder_without_candles_is_named(tmp_path):
@@ -133,28 +122,26 @@ def test_an_unknown_symbol_is_named_with_the_nearest(tmp_path):
     ended = command(tmp_path, INTEGRATED, "integrated", "--once", *words)
     refused(ended, 1, "'BTC/USTD'", "did you mean 'BTC/USDT'?")
     nothing_half_written(tmp_path)
-    ended = command(tmp_path, BACKTEST, "run", "--pairs", "XRP/USDT", "--data", folder)
-    refused(ended, 1, "'XRP/USDT'")
 
 
-@pytest.mark.parametrize(
-    ("bars", "reason"),
-    [
-        (pairs()[0][:60], "must have at least 100 rows"),
-        (flat(pairs()[0]), "prices are flat"),
-        (silent(pairs()[0]), "volume is 0 on every bar"),
-    ],
-    ids=["too few bars", "flat prices", "zero volume"],
-)
-def test_candles_that_nothing_can_be_learned_from_are_named(tmp_path, bars, reason):
-    folder = written(tmp_path / "candles", bars)
+def test_flat_prices_and_zero_volume_are_named(tmp_path):
+    first, second = pairs(2)
+    folder = written(tmp_path / "candles", flat(first), silent(second))
     ended = command(tmp_path, INTEGRATED, "integrated", "--once", "--data", folder)
-    refused(ended, 1, "no model could be trained", "BTC/USDT", reason)
+    refused(ended, 1, "no model could be trained", "BTC/USDT", "prices are flat", "ETH/USDT")
+    refused(ended, 1, "volume is 0 on every bar")
     nothing_half_written(tmp_path)
     (run,) = (tmp_path / "out/runs").iterdir()
     told = json.loads((run / "summary.json").read_text())
-    assert all(reason in why for why in told["not_trained"].values())
     assert len(told["not_trained"]) == 2
+    assert told["promoted"] is False
+
+
+def test_too_few_bars_are_named(tmp_path):
+    folder = written(tmp_path / "candles", pairs()[0][:60])
+    ended = command(tmp_path, INTEGRATED, "integrated", "--once", "--data", folder)
+    refused(ended, 1, "no model could be trained", "BTC/USDT", "must have at least 100 rows")
+    nothing_half_written(tmp_path)
 
 
 def test_labels_of_one_class_are_named(tmp_path):
@@ -192,9 +179,7 @@ def test_a_wrong_configuration_is_named_with_its_path(tmp_path, values, named):
     nothing_half_written(tmp_path)
 
 
-def test_a_configuration_that_is_not_there_or_is_no_yaml_is_named(tmp_path):
-    words = ("backtest-only", "--config", "nope.yaml")
-    refused(command(tmp_path, INTEGRATED, *words, values=None), 2, "nope.yaml")
+def test_a_configuration_that_is_no_yaml_is_named(tmp_path):
     (tmp_path / "odd.yaml").write_text("costs: [unclosed\n  - x: : y")
     refused(command(tmp_path, BACKTEST, "view", "--config", "odd.yaml", values=None), 2, "odd.yaml")
     assert {path.name for path in tmp_path.iterdir()} == {"odd.yaml"}
@@ -206,7 +191,7 @@ def test_a_configuration_that_is_not_there_or_is_no_yaml_is_named(tmp_path):
         ({"reports": {"folder": "file/runs"}}, "file/runs"),
         ({"data": {**TINY["data"], "store_folder": "file/market"}}, "file/market"),
         ({"results_cache_dir": "file/results"}, "file/results"),
-        ({"registry": {"folder": "file/registry"}}, "file/registry"),
+        ({"registry": {"folder": "file/registry"}, "models": ONE}, "file/registry"),
         ({"journal": {"url": "sqlite:///file/journal.sqlite"}}, "file/journal.sqlite"),
         ({"logging": {"folder": "file/logs"}}, "file/logs"),
     ],
@@ -284,24 +269,14 @@ def test_a_corrupted_candle_partition_is_named(copied):
     refused(ended, 1, part.name, "BTC-USDT")
 
 
-def test_results_that_are_none_are_named(tmp_path):
-    (tmp_path / "results").mkdir()
-    (tmp_path / "results/rsi_20240101_000000.csv").write_text("a,b\n1,2\n")
-    refused(
-        command(tmp_path, BACKTEST, "view", "--cache-dir", "results"), 1, "rsi_20240101_000000.csv"
-    )
-    refused(command(tmp_path, BACKTEST, "optimize", "--cache-dir", "empty"), 1, "empty", "cli run")
-    refused(
-        command(tmp_path, BACKTEST, "view", "--cache-dir", "results", "--strategy", "x"), 1, "of x"
-    )
-
-
-def test_a_failure_under_json_is_json(tmp_path):
+def test_a_missing_folder_is_named_in_json_where_that_was_asked_for(tmp_path):
     ended = command(tmp_path, INTEGRATED, "--json", "integrated", "--once", "--data", "nowhere")
     assert ended.code == 1
     told = json.loads(ended.out)
     assert told["kind"] == "DataError"
     assert "nowhere" in told["error"]
+    refused(ended, 1, "nowhere")
+    nothing_half_written(tmp_path)
 
 
 @pytest.mark.parametrize(
