@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 import pytest
 
 from crypto_bot.core import TRADE
 from crypto_bot.core.errors import DataError
 from crypto_bot.feedback import compare_with_backtest
-
-
-class Step(NamedTuple):
-    symbol: str
-    bar: int
 
 
 def trades(*bars):
@@ -26,8 +19,9 @@ def trades(*bars):
     return records
 
 
-def compare(paper, backtest, *steps):
-    return compare_with_backtest({"A/USDT": paper}, {"A/USDT": backtest}, interventions=steps)
+def compare(paper, backtest, under_limits=None):
+    limited = None if under_limits is None else {"A/USDT": under_limits}
+    return compare_with_backtest({"A/USDT": paper}, {"A/USDT": backtest}, under_limits=limited)
 
 
 def test_equal_trades_agree():
@@ -72,37 +66,45 @@ def test_trades_of_one_side_only_are_missing_or_extra():
     )
 
 
-def test_a_blocked_entry_explains_its_trade_and_those_after_it():
-    backtest = trades((1, 5), (7, 9), (11, 13))
-    later = trades((1, 5), (11, 13))
-    later["quantity"][1] = 9.0
-    agreement = compare(later, backtest, Step("A/USDT", 6))
+def test_what_vanishes_under_the_same_interventions_is_explained():
+    limited = trades((1, 5), (11, 13))
+    limited["quantity"][1] = 9.0
+    agreement = compare(limited.copy(), trades((1, 5), (7, 9), (11, 13)), limited)
     assert (agreement.missing, agreement.changed) == (1, 1)
     assert (agreement.explained_by_risk, agreement.unexplained) == (2, 0)
+    assert "(bar 7) is in the backtest and not in paper" in agreement.first_difference
+    assert "under the same interventions every trade is equal" in agreement.describe()
 
 
-def test_a_difference_before_the_limit_stepped_in_is_not_explained():
-    ours = trades((1, 5))
-    ours["quantity"] = 1.0
-    agreement = compare(ours, trades((1, 5), (7, 9)), Step("A/USDT", 6), Step("B/USDT", 0))
+def test_a_fault_after_a_limit_stepped_in_is_not_explained():
+    backtest, limited = trades((1, 5), (7, 9), (11, 13)), trades((1, 5), (11, 13))
+    paper = limited.copy()
+    paper["exit_price"][1] = np.nextafter(0.0, 1.0)
+    agreement = compare(paper, backtest, limited)
+    assert (agreement.explained_by_risk, agreement.unexplained) == (1, 1)
+    assert "(bar 11): exit_price" in agreement.first_difference
+    assert "1 differ without a risk limit to explain them" in agreement.describe()
+
+
+def test_an_intervention_that_was_not_obeyed_is_unexplained():
+    agreement = compare(trades((1, 5)), trades((1, 5)), trades())
+    assert agreement.equal
     assert agreement.unexplained == 1
-    assert "quantity is 1.0 in paper" in agreement.first_difference
-
-
-def test_a_forced_close_explains_the_trade_it_ended():
-    agreement = compare(trades((1, 4)), trades((1, 9)), Step("A/USDT", 3))
-    assert (agreement.changed, agreement.unexplained) == (1, 0)
+    assert "differ without a risk limit" in agreement.describe()
 
 
 def test_an_explained_difference_does_not_hide_an_unexplained_one():
     paper = {"A/USDT": trades(), "B/USDT": trades()}
     backtest = {"A/USDT": trades((1, 5)), "B/USDT": trades((8, 9))}
-    agreement = compare_with_backtest(paper, backtest, interventions=[Step("A/USDT", 0)])
+    limited = {"A/USDT": trades(), "B/USDT": trades((8, 9))}
+    agreement = compare_with_backtest(paper, backtest, under_limits=limited)
     assert agreement.first_difference.startswith("B/USDT")
 
 
 def test_sides_of_different_symbols_or_records_are_refused():
     with pytest.raises(DataError, match=r"same symbols, only one had \['B/USDT'\]"):
         compare_with_backtest({"A/USDT": trades()}, {"A/USDT": trades(), "B/USDT": trades()})
+    with pytest.raises(DataError, match=r"backtest under limits must cover the same symbols"):
+        compare_with_backtest({"A/USDT": trades()}, {"A/USDT": trades()}, under_limits={})
     with pytest.raises(DataError, match="paper A/USDT must be TRADE records, was float64"):
         compare(np.zeros(3), trades())

@@ -21,9 +21,9 @@ from crypto_bot.feedback import (
 from crypto_bot.journal import Journal
 from crypto_bot.journal.records import to_json
 
-EQUAL = Agreement(True, 9, 0, 0, 0, 0, None)
-ODD = Agreement(False, 9, 0, 2, 0, 1, "A/USDT is odd")
-EXPLAINED = Agreement(False, 9, 0, 2, 0, 2, "A/USDT is blocked")
+EQUAL = Agreement(True, 9, 0, 0, 0, 0, 0, None)
+ODD = Agreement(False, 9, 0, 2, 0, 1, 1, "A/USDT is odd")
+EXPLAINED = Agreement(False, 9, 0, 2, 0, 2, 0, "A/USDT is blocked")
 STRONG = FeatureDrift("rsi_14", 0.4, DriftLevel.STRONG)
 STABLE = FeatureDrift("sma_10", 0.01, DriftLevel.STABLE)
 UNKNOWN = FeatureDrift("atr_14", None, DriftLevel.UNKNOWN)

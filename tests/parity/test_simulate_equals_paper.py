@@ -10,18 +10,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crypto_bot.core import ExitReason
-from crypto_bot.engine import CostOptions, ExitOptions, SizingOptions
+from crypto_bot.engine import CostOptions, ExitOptions, SizingOptions, exits_for, matching_rules
 from crypto_bot.feedback import compare_with_backtest
 from crypto_bot.strategies import get_strategy, list_strategies, parameter_grid
 from crypto_bot.trading import (
     ModelDecisions,
     PaperOptions,
     PaperSession,
+    RiskGuard,
+    Step,
     StrategyDecisions,
     TradedSymbol,
     expected_backtest,
+    expected_signals,
     expected_trades,
 )
+from crypto_bot.trading.replay import replay_with_steps
 from paper_markets import NO_LIMITS, ModelLike, Scripted, market, traded
 
 HISTORY, STRETCH = 3_300, 260
@@ -120,6 +124,106 @@ def test_any_sequence_of_directions_trades_as_in_the_backtest(directions, seed, 
     paper, backtest = session_of([one], options), expected_backtest(one, **options)
     assert paper.trades["BTC/USDT"].tobytes() == backtest.trades.tobytes()
     assert paper.equity.tobytes() == backtest.equity.tobytes()
+
+
+limits = st.builds(
+    NO_LIMITS.replace,
+    max_daily_loss_frac=st.sampled_from([0.002, 0.01, 1.0]),
+    max_drawdown_frac=st.sampled_from([0.01, 0.05, 1.0]),
+    max_open_positions=st.sampled_from([1, 2, 10_000]),
+    max_exposure_frac=st.sampled_from([0.2, 0.5, 1e9]),
+)
+BITTEN = {}
+"""What the limits did over all examples: a parity in which nothing bites proves nothing."""
+
+
+class Switch(RiskGuard):
+    """A guard whose kill switch is on at some closes; asked once a close."""
+
+    def __init__(self, limits, on_at):
+        super().__init__(limits)
+        self.closes, self.on_at = 0, on_at
+
+    def killed_because(self):
+        return "for a while" if self.closes - 1 in self.on_at else None
+
+
+def limited_session(symbols, risk, switched_on, options):
+    guard = Switch(risk, switched_on)
+
+    def count():
+        guard.closes += 1
+        return False
+
+    paper_options = PaperOptions(limits=risk, **options)
+    return PaperSession(symbols, options=paper_options, guard=guard, should_stop=count).run()
+
+
+@pytest.mark.parametrize("kind", ["scripted", "makers"])
+@given(
+    directions=st.lists(
+        st.lists(st.integers(-1, 1), min_size=150, max_size=150), min_size=3, max_size=3
+    ),
+    seed=st.integers(0, 20),
+    signal_exit=st.sampled_from(["flat", "opposite"]),
+    risk=limits,
+    switched_on=st.sets(st.integers(0, 300), max_size=40),
+    exits=exits,
+    sizing=sizing,
+)
+@settings(max_examples=25, deadline=None, derandomize=True)
+def test_under_limits_that_bite_paper_equals_the_backtest_with_the_same_interventions(
+    kind, directions, seed, signal_exit, risk, switched_on, exits, sizing
+):
+    names = ("model", "sma_cross", "rsi")
+    scripts = [Scripted(each, signal_exit) for each in directions]
+    makers = scripts if kind == "scripted" else [maker_of(name) for name in names]
+    symbols = [
+        traded(f"A{place}/USDT", 150, seed + place, maker, history=500)
+        if kind == "makers"
+        else TradedSymbol(market(f"A{place}/USDT", 150, seed + place), maker)
+        for place, maker in enumerate(makers)
+    ]
+    options = {"exits": exits, "sizing": sizing}
+    paper = limited_session(symbols, risk, switched_on, options)
+    twin = expected_trades(symbols, interventions=paper.blocked, **options)
+    for symbol, trades in twin.items():
+        assert paper.trades[symbol].tobytes() == trades.tobytes()
+    agreement = compare_with_backtest(
+        paper.trades, expected_trades(symbols, **options), under_limits=twin
+    )
+    assert agreement.unexplained == 0
+    for found in paper.blocked:
+        place = found.limit, found.step
+        BITTEN[place] = BITTEN.get(place, 0) + 1
+    BITTEN["differing"] = BITTEN.get("differing", 0) + (not agreement.equal)
+
+
+def test_every_limit_that_depends_on_the_account_bit_in_what_was_compared():
+    if not BITTEN:
+        pytest.skip("the parity under limits did not run before this")
+    limits_bitten = {place[0] for place in BITTEN if place != "differing"}
+    assert limits_bitten == {
+        "max_daily_loss_frac",
+        "max_drawdown_frac",
+        "max_open_positions",
+        "max_exposure_frac",
+        "kill_switch",
+    }
+    assert BITTEN["kill_switch", Step.CLOSED] > 0
+    assert BITTEN["differing"] > 25
+
+
+@pytest.mark.parametrize("name", MAKERS)
+@given(seed=st.integers(0, 20), exits=exits, sizing=sizing, costs=costs)
+@settings(max_examples=4, deadline=None, derandomize=True)
+def test_the_replay_with_nothing_changed_is_the_backtest(name, seed, exits, sizing, costs):
+    bars = market_of(seed)
+    one = TradedSymbol(bars[HISTORY:], maker_of(name), bars[:HISTORY])
+    rules = matching_rules(costs, exits_for(one.maker, exits), sizing)
+    replayed = replay_with_steps(one.bars, expected_signals(one), rules, sizing.initial_cash, {})
+    backtest = expected_backtest(one, exits=exits, sizing=sizing, costs=costs)
+    assert replayed.tobytes() == backtest.trades.tobytes()
 
 
 @pytest.mark.parametrize("name", MAKERS)

@@ -189,11 +189,31 @@ def test_what_the_limits_changed_explains_the_difference_from_the_backtest():
         run_id = journal.start_run("paper", {})
         session = session_on(journal, run_id)
         result = session.run()
-    backtest = expected_trades(symbols(), exits=session._options.exits)
-    agreement = compare_with_backtest(result.trades, backtest, interventions=result.blocked)
+    exits = session._options.exits
+    agreement = compare_with_backtest(
+        result.trades,
+        expected_trades(symbols(), exits=exits),
+        under_limits=expected_trades(symbols(), exits=exits, interventions=result.blocked),
+    )
     assert not agreement.equal
     assert agreement.explained_by_risk > 0
     assert agreement.unexplained == 0
+
+
+def test_an_intervention_of_another_session_is_refused():
+    long = run([scripted("A/USDT", [100] * 8, [0, 0, 0, 0, 0, 1, 1, 1])], guard=killed())
+    assert len(long.blocked) > 0
+    short = [scripted("A/USDT", [100] * 4, [1] * 4)]
+    with pytest.raises(DataError, match="intervention must be at a close of the stretches"):
+        expected_trades(short, interventions=long.blocked)
+    with pytest.raises(DataError, match=r"was A/USDT bar 5"):
+        expected_trades([scripted("B/USDT", [100] * 8, [1] * 8)], interventions=long.blocked)
+
+
+def killed():
+    guard = RiskGuard(NO_LIMITS)
+    guard.kill("operator")
+    return guard
 
 
 # Merging and accounts

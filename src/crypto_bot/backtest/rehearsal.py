@@ -30,6 +30,7 @@ from crypto_bot.feedback import (
 from crypto_bot.journal import Feedback
 from crypto_bot.trading import (
     DecisionMaker,
+    PaperOptions,
     PaperResult,
     PaperSession,
     TradedSymbol,
@@ -103,10 +104,7 @@ def rehearse(
     paper = session.run()
     if not paper.is_complete:
         raise Stopped(f"run {run_id} stopped in paper trading; the same command goes on with it")
-    backtest = expected_trades(
-        stretches, costs=options.costs, exits=trader.exits, sizing=options.sizing
-    )
-    agreement = compare_with_backtest(paper.trades, backtest, interventions=paper.blocked)
+    agreement = _agreement(stretches, options, paper)
     expectation = compare_with_expectation(
         _all_trades(paper.trades.values()),
         expected,
@@ -138,6 +136,23 @@ def hold_out_stretches(
         if len(stretch):
             stretches.append(TradedSymbol(stretch, maker, bars.between(None, start_ns)))
     return tuple(stretches)
+
+
+def _agreement(
+    stretches: Sequence[TradedSymbol], options: PaperOptions, paper: PaperResult
+) -> Agreement:
+    """Against the plain backtest, and against the one under the session's own interventions."""
+    plain, limited = (
+        expected_trades(
+            stretches,
+            costs=options.costs,
+            exits=options.exits,
+            sizing=options.sizing,
+            interventions=interventions,
+        )
+        for interventions in ((), paper.blocked)
+    )
+    return compare_with_backtest(paper.trades, plain, under_limits=limited)
 
 
 def _all_trades(trades: Iterable[PerTrade]) -> PerTrade:

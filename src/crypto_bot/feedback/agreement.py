@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -14,18 +14,6 @@ from crypto_bot.core.orders import TRADE, ExitReason
 from crypto_bot.core.timeframes import iso_time
 
 _TIMES = {"entry_time", "exit_time"}
-
-
-class Intervention(Protocol):
-    """Something the risk limits did that a backtest knows nothing of."""
-
-    @property
-    def symbol(self) -> str: ...
-
-    @property
-    def bar(self) -> int:
-        """Index of the bar at whose close it happened."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -39,7 +27,10 @@ class Agreement:
     changed : int                     same symbol and entry bar, another field differs
     missing : int                     in the backtest only
     extra : int                       in the paper session only
-    explained_by_risk : int           differences at or after the symbol's first intervention
+    explained_by_risk : int           of these differences, those that vanish once the backtest is
+                                      traded under the session's own interventions
+    unexplained : int                 differences from the backtest under the interventions: a fault
+                                      until shown otherwise
     first_difference : str | None     in words; the first unexplained one where there is one
     """
 
@@ -49,46 +40,50 @@ class Agreement:
     missing: int
     extra: int
     explained_by_risk: int
+    unexplained: int
     first_difference: str | None
-
-    @property
-    def unexplained(self) -> int:
-        """Differences that no risk limit accounts for: a fault until shown otherwise."""
-        return self.changed + self.missing + self.extra - self.explained_by_risk
 
     def describe(self) -> str:
         """One sentence for a person."""
+        differences = self.changed + self.missing + self.extra
+        if self.unexplained:
+            return (
+                f"paper differs from backtest in {differences} trades beside {self.matched} equal "
+                f"ones, {self.unexplained} differ without a risk limit to explain them; "
+                f"first: {self.first_difference}"
+            )
         if self.equal:
             return f"paper equals backtest: {self.matched} trades, every field the same"
-        differences = self.changed + self.missing + self.extra
         return (
             f"paper differs from backtest in {differences} trades beside {self.matched} equal ones, "
-            f"{self.explained_by_risk} of them after a risk limit stepped in; "
-            f"first: {self.first_difference}"
+            "all because of what the risk limits did: under the same interventions every trade is "
+            f"equal; first: {self.first_difference}"
         )
 
 
-@dataclass(frozen=True)
-class _Difference:
-    symbol: str
-    entry_bar: int
+class _Difference(NamedTuple):
     kind: str
     words: str
-    is_explained: bool
+
+
+_Place: TypeAlias = tuple[int, str]
+"""Entry bar and symbol."""
 
 
 def compare_with_backtest(
     paper: Mapping[str, PerTrade],
     backtest: Mapping[str, PerTrade],
     *,
-    interventions: Sequence[Intervention] = (),
+    under_limits: Mapping[str, PerTrade] | None = None,
 ) -> Agreement:
     """Compare the trades of a paper session with those of the backtest of the same bars.
 
     Parameters
     ----------
     paper, backtest : symbol -> TRADE (trades,)   entry bars counted from the same first bar
-    interventions : Sequence[Intervention]        what the limits blocked or closed
+    under_limits : symbol -> TRADE (trades,)      the backtest traded under the session's
+                                                  interventions (`expected_trades`); None: there
+                                                  were none, so any difference is unexplained
 
     Returns
     -------
@@ -100,72 +95,60 @@ def compare_with_backtest(
 
     Notes
     -----
-    One symbol holds one position at a time, so a trade is known by its entry bar. Once a limit has
-    stepped in, the symbol's account differs and so does the size of its later trades: differences
-    from that bar on count as explained.
+    One symbol holds one position at a time, so a trade is known by its entry bar.
     """
-    _check_sides(paper, backtest)
-    first_step: dict[str, int] = {}
-    for intervention in interventions:
-        known = first_step.get(intervention.symbol, intervention.bar)
-        first_step[intervention.symbol] = min(known, intervention.bar)
-    matched, differences = 0, list[_Difference]()
-    for symbol in backtest:
-        since = first_step.get(symbol)
-        equal, found = _compare_symbol(symbol, paper[symbol], backtest[symbol], since)
-        matched += equal
-        differences += found
-    return _agreement(matched, differences)
-
-
-def _agreement(matched: int, differences: list[_Difference]) -> Agreement:
-    kinds = [difference.kind for difference in differences]
-    first = min(differences, key=lambda found: (found.is_explained, found.entry_bar), default=None)
+    _check_sides("backtest", paper, backtest)
+    matched, differences = _compared(paper, backtest)
+    unexplained = differences
+    if under_limits is not None:
+        _check_sides("backtest under limits", paper, under_limits)
+        _, unexplained = _compared(paper, under_limits)
+    kinds = [found.kind for found in differences.values()]
+    shown = unexplained or differences
     return Agreement(
         equal=not differences,
         matched=matched,
         changed=kinds.count("changed"),
         missing=kinds.count("missing"),
         extra=kinds.count("extra"),
-        explained_by_risk=sum(difference.is_explained for difference in differences),
-        first_difference=None if first is None else first.words,
+        explained_by_risk=len(differences.keys() - unexplained.keys()),
+        unexplained=len(unexplained),
+        first_difference=shown[min(shown)].words if shown else None,
     )
 
 
-def _compare_symbol(
-    symbol: str, paper: PerTrade, backtest: PerTrade, first_step: int | None
-) -> tuple[int, list[_Difference]]:
-    ours = {int(trade["entry_bar"]): trade for trade in paper}
-    theirs = {int(trade["entry_bar"]): trade for trade in backtest}
-    matched, differences = 0, []
-    for entry_bar in sorted(ours.keys() | theirs.keys()):
-        kind, words = _difference(symbol, ours.get(entry_bar), theirs.get(entry_bar))
-        if kind == "equal":
-            matched += 1
-            continue
-        known = ours.get(entry_bar, theirs.get(entry_bar))
-        explained = first_step is not None and first_step < _last_bar(known)
-        differences.append(_Difference(symbol, entry_bar, kind, words, explained))
+def _compared(
+    paper: Mapping[str, PerTrade], backtest: Mapping[str, PerTrade]
+) -> tuple[int, dict[_Place, _Difference]]:
+    """Number of equal trades, and what differs by place."""
+    matched, differences = 0, dict[_Place, _Difference]()
+    for symbol in backtest:
+        ours = {int(trade["entry_bar"]): trade for trade in paper[symbol]}
+        theirs = {int(trade["entry_bar"]): trade for trade in backtest[symbol]}
+        for entry_bar in ours.keys() | theirs.keys():
+            found = _difference(symbol, ours.get(entry_bar), theirs.get(entry_bar))
+            if found is None:
+                matched += 1
+            else:
+                differences[entry_bar, symbol] = found
     return matched, differences
 
 
-def _difference(symbol: str, ours: Any, theirs: Any) -> tuple[str, str]:
+def _difference(symbol: str, ours: Any, theirs: Any) -> _Difference | None:
     if theirs is None:
-        return "extra", f"{symbol} {_named(ours)} is in paper and not in the backtest"
+        return _Difference("extra", f"{symbol} {_named(ours)} is in paper and not in the backtest")
     if ours is None:
-        return "missing", f"{symbol} {_named(theirs)} is in the backtest and not in paper"
+        return _Difference(
+            "missing", f"{symbol} {_named(theirs)} is in the backtest and not in paper"
+        )
     for field in TRADE.names or ():
         if ours[field].tobytes() != theirs[field].tobytes():
-            return "changed", (
+            return _Difference(
+                "changed",
                 f"{symbol} {_named(theirs)}: {field} is {_shown(field, ours[field])} in paper, "
-                f"{_shown(field, theirs[field])} in the backtest"
+                f"{_shown(field, theirs[field])} in the backtest",
             )
-    return "equal", ""
-
-
-def _last_bar(trade: Any) -> float:
-    """The last bar at whose close a step could still have changed this trade; none ends it open."""
-    return float("inf") if trade["exit_bar"] < 0 else float(trade["exit_bar"])
+    return None
 
 
 def _named(trade: Any) -> str:
@@ -179,13 +162,15 @@ def _shown(field: str, value: Any) -> str:
     return ExitReason(int(value)).name.lower() if field == "exit_reason" else repr(value.item())
 
 
-def _check_sides(paper: Mapping[str, PerTrade], backtest: Mapping[str, PerTrade]) -> None:
+def _check_sides(
+    other: str, paper: Mapping[str, PerTrade], backtest: Mapping[str, PerTrade]
+) -> None:
     if set(paper) != set(backtest):
         raise DataError(
-            f"paper and backtest must cover the same symbols, only one had "
+            f"paper and {other} must cover the same symbols, only one had "
             f"{sorted(set(paper) ^ set(backtest))}"
         )
-    for side, trades in (("paper", paper), ("backtest", backtest)):
+    for side, trades in (("paper", paper), (other, backtest)):
         for symbol, records in trades.items():
             if not isinstance(records, np.ndarray) or records.dtype != TRADE:
                 raise DataError(

@@ -1,4 +1,7 @@
-"""The backtest a paper session must repeat: the same stretch, all signals at once, one `simulate`."""
+"""The backtest a paper session must repeat: the same stretch, all signals at once, one `simulate`.
+
+Where risk limits stepped in, `expected_trades` repeats the backtest under the same interventions.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +14,15 @@ from crypto_bot.core.arrays import PerBar, PerTrade
 from crypto_bot.core.bars import OHLCV, Bars
 from crypto_bot.core.errors import DataError
 from crypto_bot.core.orders import Signals
+from crypto_bot.core.timeframes import iso_time
+from crypto_bot.engine.matching import matching_rules
 from crypto_bot.engine.options import CostOptions, ExitOptions, SizingOptions
 from crypto_bot.engine.settling import exits_for, settled_bars
 from crypto_bot.engine.simulate import BacktestResult, simulate
 from crypto_bot.features import FeatureTable, compute_features
 from crypto_bot.trading.decisions import DecisionMaker
+from crypto_bot.trading.recording import Intervention, Step
+from crypto_bot.trading.replay import replay_with_steps
 
 
 class TradedSymbol(NamedTuple):
@@ -85,14 +92,55 @@ def expected_trades(
     costs: CostOptions | None = None,
     exits: ExitOptions | None = None,
     sizing: SizingOptions | None = None,
+    interventions: Sequence[Intervention] = (),
 ) -> dict[str, PerTrade]:
-    """TRADE records by symbol of `expected_backtest`, ready to compare with a session's."""
-    return {
-        traded.bars.symbol: expected_backtest(
-            traded, costs=costs, exits=exits, sizing=sizing
-        ).trades
-        for traded in symbols
-    }
+    """TRADE records by symbol of the backtest, ready to compare with a session's.
+
+    Parameters
+    ----------
+    symbols : Sequence[TradedSymbol]
+    costs, exits, sizing            None: their defaults; as in the session
+    interventions : Sequence[Intervention]    `PaperResult.blocked`: the backtest is traded with these
+                                    entries blocked and positions closed; () gives it undisturbed
+
+    Returns
+    -------
+    symbol -> TRADE (trades,)
+
+    Raises
+    ------
+    DataError    if an intervention is of another symbol, or not at a close of the stretch
+    """
+    steps = _steps_by_symbol(symbols, interventions)
+    costs, sizing = costs or CostOptions(), sizing or SizingOptions()
+    trades: dict[str, PerTrade] = {}
+    for traded in symbols:
+        symbol = traded.bars.symbol
+        if steps[symbol]:
+            rules = matching_rules(costs, exits_for(traded.maker, exits), sizing)
+            signals, cash = expected_signals(traded), sizing.initial_cash
+            trades[symbol] = replay_with_steps(traded.bars, signals, rules, cash, steps[symbol])
+        else:
+            trades[symbol] = expected_backtest(
+                traded, costs=costs, exits=exits, sizing=sizing
+            ).trades
+    return trades
+
+
+def _steps_by_symbol(
+    symbols: Sequence[TradedSymbol], interventions: Sequence[Intervention]
+) -> dict[str, dict[int, Step]]:
+    closes = {traded.bars.symbol: traded.bars.close_time for traded in symbols}
+    steps: dict[str, dict[int, Step]] = {symbol: {} for symbol in closes}
+    for found in interventions:
+        times = closes.get(found.symbol)
+        if times is None or not 0 <= found.bar < len(times) or times[found.bar] != found.time_ns:
+            raise DataError(
+                f"intervention must be at a close of the stretches compared, was {found.symbol} "
+                f"bar {found.bar} at {iso_time(found.time_ns)}"
+            )
+        steps[found.symbol][found.bar] = found.step
+    return steps
 
 
 def joined(traded: TradedSymbol) -> tuple[Bars, int]:

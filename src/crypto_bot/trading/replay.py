@@ -1,0 +1,59 @@
+"""A backtest told what the risk limits did: the same step, with those entries and closes changed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from crypto_bot.core.arrays import PerTrade
+from crypto_bot.core.bars import Bars
+from crypto_bot.core.orders import ExitReason, Signals
+from crypto_bot.engine.ledger import fill_rows, round_trips
+from crypto_bot.engine.matching import (
+    AccountState,
+    MatchingRules,
+    advance,
+    decide,
+    open_account,
+)
+from crypto_bot.trading.recording import Step
+
+
+def replay_with_steps(
+    bars: Bars, signals: Signals, rules: MatchingRules, cash: float, steps: Mapping[int, Step]
+) -> PerTrade:
+    """Trade the signals as `simulate` does, except where a limit stepped in.
+
+    Parameters
+    ----------
+    bars : Bars                at least one
+    signals : Signals          one a bar
+    rules : MatchingRules
+    cash : float               what the account opens with
+    steps : bar -> Step        what the limits did at the close of that bar
+
+    Returns
+    -------
+    TRADE (trades,)    those of `simulate` when there is no step
+
+    Notes
+    -----
+    A blocked entry leaves the exit of a reversal and counts the signal as used; a close sends what
+    is held to the market at the next open, reason SIGNAL. It shares only the matching step with the
+    paper session: neither its broker, its clock, its features nor its journal.
+    """
+    account, rows = open_account(cash), []
+    prices = zip(bars.open, bars.high, bars.low, bars.close, strict=True)
+    wanted = zip(signals.direction.tolist(), signals.score.tolist(), strict=True)
+    for index, (price, (direction, score)) in enumerate(zip(prices, wanted, strict=True)):
+        account, events = advance(account, index, *price, rules)
+        rows += fill_rows(index, events)
+        account = decide(account, direction, score, rules)
+        if index in steps:
+            account = _changed(account, steps[index])
+    return round_trips(rows, bars.open_time, bars.close_time, float(bars.close[-1]))
+
+
+def _changed(account: AccountState, step: Step) -> AccountState:
+    if step is Step.BLOCKED_ENTRY:
+        return account._replace(pending_entry=0)
+    return account._replace(pending_exit=int(ExitReason.SIGNAL), pending_entry=0)
