@@ -10,14 +10,21 @@ import numpy as np
 import pytest
 
 from backtest.tiny import TINY, bench_in, settings_in, turn_in, write_market
-from crypto_bot.backtest.candles import describe, gather_candles, stored_candles
+from crypto_bot.backtest.candles import describe, gather_candles, stored_candles, warm_up_days
 from crypto_bot.backtest.downloading import download_universe, refresh_store
 from crypto_bot.backtest.sweeping import run_sweep
 from crypto_bot.core import Bar
 from crypto_bot.core.bars import symbol_slug
 from crypto_bot.core.errors import DataError
 from crypto_bot.core.timeframes import DAY_NS, HOUR_NS, ReplayClock, SystemClock, timeframe_ns
-from crypto_bot.market import BarStore, ExchangeUnreachable, SimulationOptions, simulate_market
+from crypto_bot.market import (
+    BarStore,
+    ExchangeUnreachable,
+    SimulationOptions,
+    resample,
+    simulate_market,
+)
+from crypto_bot.strategies import get_strategy, list_strategies
 
 PAIRS = ("BTC/USDT", "ETH/USDT", "SOL/USDT")
 
@@ -334,11 +341,53 @@ def test_a_pair_that_ended_before_the_window_is_left_out_and_named(tmp_path):
 
 def test_older_candles_are_loaded_before_the_window_so_that_features_settle(tmp_path):
     settings = offline(tmp_path)
-    store_of(settings, market(1, bars=24 * 90))
+    store_of(settings, market(1, bars=24 * 200))
     universe = gather_candles(settings)
     assert universe.end_ns - universe.start_ns == 14 * DAY_NS
     before = universe.start_ns - int(universe.bars[0].open_time[0])
-    assert before == pytest.approx(30 * DAY_NS, abs=HOUR_NS)
+    assert before == pytest.approx(warm_up_days("1h") * DAY_NS, abs=HOUR_NS)
+
+
+def test_the_warm_up_is_as_long_as_the_longest_memory_of_a_strategy():
+    names = [name for name in list_strategies() if not get_strategy(name).predictions]
+    longest = max(get_strategy(name).history_bars() for name in names)
+    assert warm_up_days("1h") * 24 >= longest > (warm_up_days("1h") - 1) * 24
+    assert warm_up_days("5m") == 30
+    assert warm_up_days("1d") == 365
+
+
+def test_each_coarser_timeframe_begins_as_early_as_its_strategies_need(tmp_path):
+    changes = {"data.base_timeframe": "15m", "timeframes": ["1h", "4h"]}
+    settings = offline(tmp_path, **changes)
+    (fine,) = market(1, bars=96 * 420, timeframe="15m")
+    store_of(settings, [fine])
+    universe = gather_candles(settings)
+    base_days = warm_up_days("15m")
+    for name in ("15m", "1h", "4h"):
+        (bars,) = universe.at(name)
+        before = universe.start_ns - int(bars.open_time[0])
+        assert before == pytest.approx(warm_up_days(name) * DAY_NS, abs=timeframe_ns(name)), name
+        whole = resample(fine, name)
+        first = int(np.searchsorted(whole.open_time, bars.open_time[0]))
+        assert bars.fingerprint == whole[first:].fingerprint
+    (other,) = universe.at("2h")
+    assert universe.start_ns - int(other.open_time[0]) < (base_days + 1) * DAY_NS
+    asked = gather_candles(settings, timeframes=["2h"])
+    assert universe.start_ns - int(asked.at("2h")[0].open_time[0]) > 200 * DAY_NS
+
+
+def test_a_long_warm_up_changes_neither_the_pairs_nor_the_window(tmp_path):
+    settings = offline(tmp_path, top_pairs_count=1)
+    first, second = market(2, bars=24 * 120)
+    volume = first.volume.copy()
+    volume[: 24 * 60] *= 1e6
+    whole = [replace(first, volume=volume * 1e-3), second]
+    store_of(settings, whole)
+    known = gather_candles(settings)
+    short = offline(tmp_path / "short", top_pairs_count=1)
+    store_of(short, [bars[-24 * 44 - 1 :] for bars in whole])
+    assert known.symbols == gather_candles(short).symbols == (second.symbol,)
+    assert known.start_ns == gather_candles(short).start_ns
 
 
 def test_a_simulated_market_left_half_made_is_completed(tmp_path):

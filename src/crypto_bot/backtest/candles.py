@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from crypto_bot.backtest.downloading import download_universe, is_unfinished
 from crypto_bot.backtest.workbench import SIMULATED_SUFFIX
 from crypto_bot.config import Settings
 from crypto_bot.core import Bars
+from crypto_bot.core.bars import OHLCV
 from crypto_bot.core.errors import DataError, nearest
 from crypto_bot.core.files import write_json
 from crypto_bot.core.timeframes import DAY_NS, iso_time, timeframe_ns
@@ -28,6 +30,7 @@ from crypto_bot.market import (
     resample,
     simulate_market,
 )
+from crypto_bot.strategies import get_strategy, list_strategies
 
 _LOG = logging.getLogger(__name__)
 _COMPLETE = "complete.json"
@@ -46,6 +49,7 @@ class Universe:
     origin : str               where the candles come from, for people
     outcomes : tuple           what an import found, file by file
     notes : tuple of str       what a person should know, in plain words
+    earlier : mapping          coarser timeframe -> per symbol its candles before `bars` begin
     """
 
     bars: tuple[Bars, ...]
@@ -55,6 +59,7 @@ class Universe:
     origin: str
     outcomes: tuple[ImportOutcome, ...] = ()
     notes: tuple[str, ...] = ()
+    earlier: Mapping[str, Mapping[str, Bars]] = field(default_factory=dict)
 
     @property
     def is_simulated(self) -> bool:
@@ -67,15 +72,23 @@ class Universe:
         return tuple(bars.symbol for bars in self.bars)
 
     def at(self, timeframe: str) -> tuple[Bars, ...]:
-        """The same candles at a coarser timeframe; only buckets that have closed, only pairs with one."""
+        """The same candles at a coarser timeframe; only buckets that have closed, only pairs with one.
+
+        They begin earlier where strategies need it (see `warm_up_days`) and the store reaches back.
+        """
         if timeframe == self.timeframe:
             return self.bars
         coarser = (_resampled(bars, timeframe) for bars in self.bars)
-        return tuple(bars for bars in coarser if len(bars))
+        earlier = self.earlier.get(timeframe, {})
+        return tuple(_joined(earlier.get(bars.symbol), bars) for bars in coarser if len(bars))
 
 
 def gather_candles(
-    settings: Settings, *, data: str | None = None, symbols: Sequence[str] | None = None
+    settings: Settings,
+    *,
+    data: str | None = None,
+    symbols: Sequence[str] | None = None,
+    timeframes: Sequence[str] | None = None,
 ) -> Universe:
     """Find the candles of a run, in this order: `data`, the store, the exchange, a simulation.
 
@@ -85,6 +98,7 @@ def gather_candles(
     data : str | None          a folder or file to import first; its symbols are then the universe
     symbols : sequence | None  restrict to these, else to `data.symbols` of the settings; an unknown
                                one is refused with the nearest name
+    timeframes : sequence | None    those that `Universe.at` will be asked for; else the settings'
 
     Raises
     ------
@@ -94,6 +108,8 @@ def gather_candles(
     -----
     A download that was killed or lost its connection goes on before the store is used.
     """
+    if timeframes is not None:
+        settings = settings.model_copy(update={"timeframes": tuple(timeframes)})
     store = BarStore(settings.data.store_folder)
     chosen = symbols or settings.data.symbols or None
     if data is not None:
@@ -207,7 +223,12 @@ def _select(
     chosen = [name for name in (symbols if symbols is not None else series) if name in series]
     if not chosen:
         raise DataError(f"{store.root} must hold candles of {timeframe} or finer, had none")
-    loaded = [_load(store, series[name], timeframe, settings.lookback_days) for name in chosen]
+    days = {timeframe: warm_up_days(timeframe)}
+    days |= {name: warm_up_days(name) for name in _coarser(settings.timeframes, timeframe)}
+    pieces = [
+        _load(store, series[name], timeframe, settings.lookback_days, days) for name in chosen
+    ]
+    loaded = [bars for bars, _ in pieces]
     filled = [bars for bars in loaded if len(bars)]
     if not filled:
         raise DataError(f"{chosen[0]} must have candles for one bar of {timeframe}, had too few")
@@ -216,12 +237,20 @@ def _select(
     recent = [bars for bars in filled if bars.close_time[-1] > start_ns]
     left_out = tuple(_left_out(bars, start_ns) for bars in loaded if bars not in recent)
     known_ns = _hold_out_bound(settings, recent, end_ns)
-    ranked = sorted(recent, key=lambda bars: _traded_value(bars, known_ns), reverse=True)
+    days_back = settings.lookback_days
+    ranked = sorted(recent, key=lambda b: _traded_value(b, known_ns, days_back), reverse=True)
     most = settings.top_pairs_count
     if len(ranked) > most and (symbols is None or not is_choice):
         more = f"of {len(ranked)} pairs the {most} of the largest traded value (top_pairs_count)"
         ranked, notes = ranked[:most], (*notes, more)
-    return Universe(tuple(ranked), timeframe, start_ns, end_ns, origin, notes=(*notes, *left_out))
+    earlier = {
+        name: {bars.symbol: before[name] for bars, before in pieces if name in before}
+        for name in days
+    }
+    notes = (*notes, *left_out)
+    return Universe(
+        tuple(ranked), timeframe, start_ns, end_ns, origin, notes=notes, earlier=earlier
+    )
 
 
 def _left_out(bars: Bars, start_ns: int) -> str:
@@ -262,13 +291,68 @@ def _finest_series(catalog: Sequence[CatalogEntry], timeframe: str) -> dict[str,
 
 
 WARM_UP_DAYS = 30
-"""Candles loaded before the look-back window, so that features have settled when it begins."""
+"""Candles before the look-back window at least: what features and the simulated market need."""
+MOST_WARM_UP_DAYS = 365
+"""No further back than this: at 1d the longest memory is nine years, more than most pairs exist."""
 
 
-def _load(store: BarStore, entry: CatalogEntry, timeframe: str, lookback_days: int) -> Bars:
-    start_ns = entry.last_open_ns - (lookback_days + WARM_UP_DAYS) * DAY_NS
-    bars = store.load(entry.symbol, entry.timeframe, start_ns=start_ns)
-    return _resampled(bars, timeframe)
+def warm_up_days(timeframe: str) -> int:
+    """Days of candles read before the look-back window, so that no strategy waits inside it.
+
+    As many as the longest memory of all strategies (default parameters) takes at the timeframe,
+    within `WARM_UP_DAYS` and `MOST_WARM_UP_DAYS`.
+    """
+    needed = -(-_longest_history_bars() * timeframe_ns(timeframe) // DAY_NS)
+    return min(max(needed, WARM_UP_DAYS), MOST_WARM_UP_DAYS)
+
+
+@cache
+def _longest_history_bars() -> int:
+    strategies = (get_strategy(name) for name in list_strategies())
+    return max(strategy.history_bars() for strategy in strategies if not strategy.predictions)
+
+
+def _coarser(timeframes: Sequence[str], base: str) -> list[str]:
+    base_ns = timeframe_ns(base)
+    spans = {name: timeframe_ns(name) for name in timeframes}
+    return [name for name, span in spans.items() if span > base_ns and span % base_ns == 0]
+
+
+def _load(
+    store: BarStore,
+    entry: CatalogEntry,
+    timeframe: str,
+    lookback_days: int,
+    days: Mapping[str, int],
+) -> tuple[Bars, dict[str, Bars]]:
+    """The candles of the window and its warm-up, and what coarser timeframes need before them."""
+    window_ns = entry.last_open_ns - lookback_days * DAY_NS
+    start_ns = window_ns - max(days.values()) * DAY_NS
+    whole = store.load(entry.symbol, entry.timeframe, start_ns=start_ns)
+    bars = _resampled(whole.between(window_ns - days[timeframe] * DAY_NS, None), timeframe)
+    earlier = {}
+    for name in days:
+        if (
+            not len(bars)
+            or days[name] <= days[timeframe]
+            or whole.open_time[0] >= bars.open_time[0]
+        ):
+            continue
+        # Beyond the first candle of `bars` by one bucket: it may begin in the middle of that one.
+        end_ns = int(bars.open_time[0]) + timeframe_ns(name)
+        before = whole.between(window_ns - days[name] * DAY_NS, end_ns)
+        earlier[name] = _resampled(before, name)
+    return bars, earlier
+
+
+def _joined(earlier: Bars | None, bars: Bars) -> Bars:
+    """`bars` with the candles that open before them in front."""
+    before = None if earlier is None else earlier.between(None, int(bars.open_time[0]))
+    if before is None or not len(before):
+        return bars
+    names = ("open_time", *OHLCV)
+    arrays = {n: np.concatenate((getattr(before, n), getattr(bars, n))) for n in names}
+    return replace(bars, **arrays)
 
 
 def _resampled(bars: Bars, timeframe: str) -> Bars:
@@ -286,8 +370,9 @@ def _hold_out_bound(settings: Settings, bars: Sequence[Bars], end_ns: int) -> in
     return end_ns - int(settings.validation.holdout_frac * window_ns)
 
 
-def _traded_value(bars: Bars, known_ns: int) -> float:
-    known = bars.between(None, known_ns)
+def _traded_value(bars: Bars, known_ns: int, lookback_days: int) -> float:
+    start_ns = int(bars.open_time[-1]) - (lookback_days + WARM_UP_DAYS) * DAY_NS
+    known = bars.between(start_ns, known_ns)
     return float(np.dot(known.close, known.volume))
 
 

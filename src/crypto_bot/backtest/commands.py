@@ -159,7 +159,12 @@ def _backtest(
     options: argparse.Namespace, bench: Workbench, **choice: Any
 ) -> tuple[int, dict[str, Any]]:
     symbols = choice.pop("symbols")
-    universe = gather_candles(bench.settings, data=options.data, symbols=symbols)
+    universe = gather_candles(
+        bench.settings,
+        data=options.data,
+        symbols=symbols,
+        timeframes=choice.get("timeframes"),
+    )
     say(options, describe(universe), *universe.notes)
     run_id = bench.journal.start_run("backtest", bench.settings, is_simulated=universe.is_simulated)
     try:
