@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
+import re
 import sys
 from importlib.metadata import version
 from pathlib import Path
@@ -17,6 +18,8 @@ from pathlib import Path
 VARIABLE = "NUMBA_CACHE_DIR"
 _FOUND = "CRYPTO_BOT_KERNELS_FOUND"
 _FOLDERS_KEPT = 4
+_PREFIX = "sources-"
+_OURS = re.compile(_PREFIX + "[0-9a-f]{16}")
 
 
 def kernel_folder(sources: Path, root: Path) -> Path:
@@ -28,19 +31,34 @@ def kernel_folder(sources: Path, root: Path) -> Path:
         content = path.read_bytes()
         if b"njit" in content:
             digest.update(str(path.relative_to(sources)).encode() + content)
-    return root / digest.hexdigest()[:16]
+    return root / f"{_PREFIX}{digest.hexdigest()[:16]}"
 
 
 def use_kernel_folder() -> None:
-    """Point numba at our folder unless the user chose one. Must run before numba is imported."""
-    if VARIABLE in os.environ or "numba" in sys.modules:
+    """Point numba at the folder of these sources, below the one the user chose if there is one.
+
+    Must run before numba is imported. A process that inherits the variable stays with its folder.
+    """
+    if "numba" in sys.modules:
         return
-    home = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    root = Path(home) / "crypto-bot" / "kernels"
+    chosen = os.environ.get(VARIABLE)
+    root = _root(Path(chosen)) if chosen else _default_root()
     folder = kernel_folder(Path(__file__).parent, root)
+    if chosen == str(folder):
+        return
     os.environ[VARIABLE] = str(folder)
     os.environ[_FOUND] = "yes" if folder.is_dir() else "no"
     _forget_old(root, folder)
+
+
+def _default_root() -> Path:
+    home = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(home) / "crypto-bot" / "kernels"
+
+
+def _root(chosen: Path) -> Path:
+    """The user's folder, also where a parent process has already named one of ours below it."""
+    return chosen.parent if _OURS.fullmatch(chosen.name) else chosen
 
 
 def kernels_were_cached() -> bool:
@@ -53,6 +71,9 @@ def _forget_old(root: Path, current: Path) -> None:
 
     if current.is_dir() or not root.is_dir():
         return
-    others = sorted((p for p in root.iterdir() if p.is_dir()), key=lambda p: p.stat().st_mtime)
+    others = sorted(
+        (p for p in root.iterdir() if p.is_dir() and _OURS.fullmatch(p.name)),
+        key=lambda p: p.stat().st_mtime,
+    )
     for stale in others[: -(_FOLDERS_KEPT - 1)]:
         shutil.rmtree(stale, ignore_errors=True)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import crypto_bot
 from crypto_bot.kernel_cache import kernel_folder
 
 CALLEE = "from numba import njit\n@njit(cache=True)\ndef inner(x):\n    return x * {factor}\n"
@@ -44,10 +45,40 @@ def test_sources_without_kernels_do_not_move_the_folder(tmp_path):
     assert kernel_folder(tmp_path, tmp_path) == before
 
 
-def test_a_cache_folder_chosen_by_the_user_is_respected():
-    code = "import os, crypto_bot; print(os.environ['NUMBA_CACHE_DIR'])"
-    environment = {**os.environ, "NUMBA_CACHE_DIR": "chosen"}
+def folder_of(chosen: str, code: str = "") -> list[Path]:
+    shown = "import os, crypto_bot; print(os.environ['NUMBA_CACHE_DIR'])\n" + code
+    environment = {**os.environ, "NUMBA_CACHE_DIR": chosen}
     done = subprocess.run(
-        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+        [sys.executable, "-c", shown], env=environment, capture_output=True, text=True, check=True
     )
-    assert done.stdout.strip() == "chosen"
+    return [Path(line) for line in done.stdout.split()]
+
+
+def test_a_folder_chosen_by_the_user_holds_one_for_each_state_of_the_sources(tmp_path):
+    (folder,) = folder_of(str(tmp_path / "chosen"))
+    assert folder == kernel_folder(Path(crypto_bot.__file__).parent, tmp_path / "chosen")
+    assert folder.parent == tmp_path / "chosen"
+
+
+def test_a_child_process_stays_in_the_folder_of_its_parent(tmp_path):
+    child = "import subprocess, sys\nprint(subprocess.check_output([sys.executable, '-c', "
+    child += (
+        "'import os, crypto_bot; print(os.environ[chr(78) + \"UMBA_CACHE_DIR\"])'], text=True))"
+    )
+    own, inherited = folder_of(str(tmp_path), child)
+    assert inherited == own
+
+
+def test_a_child_with_other_sources_gets_its_own_folder_beside_its_parents(tmp_path):
+    (folder,) = folder_of(str(tmp_path / "sources-0123456789abcdef"))
+    assert folder.parent == tmp_path
+    assert folder.name != "sources-0123456789abcdef"
+
+
+def test_folders_of_others_are_never_deleted(tmp_path):
+    for name in ("mine", "index", *(f"sources-{number:016x}" for number in range(6))):
+        (tmp_path / name).mkdir()
+    folder_of(str(tmp_path))
+    left = {path.name for path in tmp_path.iterdir()}
+    assert {"mine", "index"} <= left
+    assert sum(name.startswith("sources-") for name in left) == 3
