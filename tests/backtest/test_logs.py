@@ -6,8 +6,12 @@ import logging
 
 import pytest
 
+from backtest.tiny import TINY
+from crypto_bot.backtest import logs
+from crypto_bot.backtest.command import CommandParser, complain, run_command, say, shared_options
 from crypto_bot.backtest.logs import MASK, close_logging, configure_logging
-from crypto_bot.core.errors import ConfigError, StorageError
+from crypto_bot.backtest.workbench import open_workbench
+from crypto_bot.core.errors import ConfigError, DataError, StorageError
 
 SECRET = "s3cret-value-of-a-key"
 TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJyb2xlIjoic2VydmljZSJ9.c2lnbmF0dXJl"
@@ -88,3 +92,47 @@ def test_a_folder_that_cannot_be_written_is_refused(tmp_path):
 def test_an_unknown_command_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="command must have a log file, was 'backtests'"):
         configure_logging("backtests", tmp_path)
+
+
+@pytest.fixture
+def secretive(tmp_path, monkeypatch):
+    """A command whose settings hold a secret that only its file names."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(logs, "_known", set())
+    address = f"https://hooks.example/{SECRET}"
+    config = {**TINY, "webhook_url": address, "logging": {"folder": str(tmp_path)}}
+
+    def command(fault=None, *words):
+        def handler(options):
+            with open_workbench(config, log="backtest"):
+                LOG.warning("posting to %s", address)
+                say(options, f"posted to {address}")
+                if fault is not None:
+                    raise fault(f"{address} must answer, did not")
+            return 0, {"url": address, "more": [{"to": ("x", address)}], address: OSError(address)}
+
+        parser = CommandParser(parents=[shared_options()])
+        parser.add_argument("command")
+        return run_command(parser, ["post", *words], lambda: {"post": handler})
+
+    return command
+
+
+@pytest.mark.parametrize("words", [(), ("--json",)])
+@pytest.mark.parametrize("fault", [None, DataError])
+def test_no_output_of_a_command_holds_a_secret_of_its_settings(
+    secretive, capsys, tmp_path, words, fault
+):
+    assert secretive(fault, *words) == (0 if fault is None else 1)
+    shown = capsys.readouterr()
+    assert SECRET not in shown.out + shown.err
+    assert MASK in shown.err
+    assert f"posting to {MASK}" in (tmp_path / "backtest.log").read_text()
+    assert MASK in shown.out
+
+
+def test_a_secret_of_the_environment_is_masked_before_any_settings_are_read(monkeypatch, capsys):
+    monkeypatch.setattr(logs, "_known", set())
+    monkeypatch.setenv("SUPABASE_KEY", SECRET)
+    complain(f"error: {SECRET}")
+    assert capsys.readouterr().err == f"error: {MASK}\n"

@@ -75,6 +75,12 @@ def test_a_key_in_a_file_is_refused_and_not_repeated(tmp_path, key):
         f"ml_integration:\n  supabase:\n    key: x\n    key: {SECRET}\n",
         f"ml_integration:\n  supabase:\n    key: '{SECRET}\n",
         f"journal:\n  url: postgresql://user:{SECRET}@host/name\n",
+        f"journal:\n  url: postgresql://user:a/{SECRET}@host/name\n",
+        f"journal:\n  url: postgresql://host/name?user=me&password={SECRET}\n",
+        f"journal:\n  url: postgresql://host/name?sslpassword={SECRET}\n",
+        f"journal:\n  url: postgresql:/me:{SECRET}@host/name\n",
+        f"webhook_url: [https://hooks.example/{SECRET}]\n",
+        f"webhook_url: {{address: {SECRET}}}\n",
     ],
 )
 def test_no_fault_of_a_file_repeats_a_secret(tmp_path, text):
@@ -83,6 +89,24 @@ def test_no_fault_of_a_file_repeats_a_secret(tmp_path, text):
     with pytest.raises(ConfigError) as caught:
         load_settings(path, environ={})
     assert SECRET not in str(caught.value)
+
+
+def test_a_wrong_type_of_a_secret_is_named_without_its_value():
+    for build in (
+        lambda: load_settings({"webhook_url": [SECRET]}, environ={}),
+        lambda: Settings(webhook_url=[SECRET]),
+        lambda: Settings(ml_integration={"supabase": {"key": [SECRET]}}),
+    ):
+        with pytest.raises(ConfigError, match=r"(webhook_url|supabase\.key) must be") as caught:
+            build()
+        assert SECRET not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url", ["postgresql://me@host/name?sslmode=require", "sqlite:///a?mode=ro", "postgresql:///x"]
+)
+def test_a_journals_url_without_a_password_is_taken(url):
+    assert load_settings({"journal": {"url": url}}, environ={}).journal.url == url
 
 
 def test_a_key_on_the_command_line_is_refused():

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from crypto_bot.backtest.logs import masked
 from crypto_bot.core.errors import CryptoBotError
 
 Result = Mapping[str, Any] | None
@@ -74,19 +75,41 @@ def run_command(
         sys.stderr.close()
         return 0
     if options.json and result is not None:
-        print(json.dumps(result, indent=2, default=str, allow_nan=False))
+        print(_json(result))
     return code
 
 
 def _failed(options: argparse.Namespace, error: CryptoBotError) -> int:
-    print(f"error: {error}", file=sys.stderr)
+    complain(f"error: {error}")
     if options.json:
-        print(json.dumps({"error": str(error), "kind": type(error).__name__}, indent=2))
+        print(_json({"error": str(error), "kind": type(error).__name__}))
     return error.exit_code
 
 
+def complain(line: str) -> None:
+    """Print a line on stderr, secrets masked."""
+    print(masked(line), file=sys.stderr, flush=True)
+
+
+def _json(result: Mapping[str, Any]) -> str:
+    return json.dumps(_masked(result), indent=2, default=_as_text, allow_nan=False)
+
+
+def _as_text(value: Any) -> str:
+    return masked(str(value))
+
+
+def _masked(value: Any) -> Any:
+    """The same with every text in it masked; before JSON escapes what would be looked for."""
+    if isinstance(value, Mapping):
+        return {_masked(name): _masked(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_masked(item) for item in value]
+    return masked(value) if isinstance(value, str) else value
+
+
 def say(options: argparse.Namespace, *lines: str) -> None:
-    """Print lines for a person; silent when JSON was asked for."""
+    """Print lines for a person, secrets masked; silent when JSON was asked for."""
     if not options.json:
         for line in lines:
-            print(line, flush=True)
+            print(masked(line), flush=True)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import argparse
 import shutil
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from crypto_bot.backtest.candles import describe, gather_candles
-from crypto_bot.backtest.command import Handler, Result, say
+from crypto_bot.backtest.command import Handler, Result, complain, say
 from crypto_bot.backtest.downloading import refresh_store
 from crypto_bot.backtest.learning_loop import refresh_for_turn, training_due
 from crypto_bot.backtest.results import VIEWED_FILES, rank_results, result_files, summarise
@@ -102,7 +101,7 @@ def _one_turn(
     say(options, *turn_lines(summary))
     if summary["not_trained"] and not summary["models"]:
         reasons = "; ".join(f"{name}: {why}" for name, why in summary["not_trained"].items())
-        print(f"error: no model could be trained: {reasons}", file=sys.stderr)
+        complain(f"error: no model could be trained: {reasons}")
         return 1, summary
     if options.require_promotion and not summary["promoted"]:
         return NotPromoted.exit_code, summary

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 import sys
 import time
@@ -23,6 +24,23 @@ _SECRET = re.compile(
 )
 
 
+_VARIABLES = (
+    "SUPABASE_SERVICE_KEY",
+    "SUPABASE_KEY",
+    "CRYPTO_BOT__ML_INTEGRATION__SUPABASE__KEY",
+    "CRYPTO_BOT__WEBHOOK_URL",
+)
+_known: set[str] = set()
+
+
+def masked(text: str, secrets: Iterable[str] = ()) -> str:
+    """`text` without `secrets`, those of the loaded settings and of the environment."""
+    found = {*secrets, *_known, *(os.environ.get(name, "") for name in _VARIABLES)}
+    for secret in sorted(filter(None, found), key=len, reverse=True):
+        text = text.replace(secret, MASK)
+    return _SECRET.sub(lambda match: (match[1] or "") + MASK, text)
+
+
 class MaskingFormatter(logging.Formatter):
     """UTC lines without secrets, in messages and tracebacks alike."""
 
@@ -30,14 +48,11 @@ class MaskingFormatter(logging.Formatter):
 
     def __init__(self, secrets: Iterable[str]) -> None:
         super().__init__("%(asctime)sZ %(levelname)s %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%S")
-        self._secrets = sorted({secret for secret in secrets if secret}, key=len, reverse=True)
+        self._secrets = tuple(secrets)
 
     def format(self, record: logging.LogRecord) -> str:
         """The line of a record, masked."""
-        line = super().format(record)
-        for secret in self._secrets:
-            line = line.replace(secret, MASK)
-        return _SECRET.sub(lambda found: (found[1] or "") + MASK, line)
+        return masked(super().format(record), self._secrets)
 
 
 def configure_logging(
@@ -57,7 +72,7 @@ def configure_logging(
     folder : path         made if it is missing
     verbose : bool        also show details on stderr, not only warnings
     max_bytes, files_kept : int    size at which a file is rotated, and how many old ones stay
-    secrets : strings     values that must never be written
+    secrets : strings     values that must never be written, here and by `masked`
 
     Raises
     ------
@@ -72,6 +87,8 @@ def configure_logging(
             f"command must have a log file, was {command!r}{nearest(command, LOG_FILES)}"
         )
     close_logging()
+    secrets = tuple(secrets)
+    _known.update(filter(None, secrets))
     formatter = MaskingFormatter(secrets)
     path = Path(folder) / LOG_FILES[command]
     console = logging.StreamHandler(sys.stderr)

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import SecretStr
 
 from crypto_bot.config.guide import KEY_PLACEHOLDERS
-from crypto_bot.config.settings import PASSWORD_IN_URL, Settings
+from crypto_bot.config.settings import Settings, has_password
 from crypto_bot.core.errors import ConfigError
 
 SUPABASE_URL = "SUPABASE_URL"
@@ -30,7 +30,7 @@ def refuse_secrets(values: Mapping[str, Any], *, source: str) -> None:
             "remove it and set SUPABASE_KEY (and replace the key: it has been written down)"
         )
     url = _section(values, "journal", source).get("url")
-    if isinstance(url, str) and PASSWORD_IN_URL.search(url):
+    if isinstance(url, str) and has_password(url):
         raise ConfigError(
             f"{source}: journal.url must hold no password, did; give it by PGPASSWORD or ~/.pgpass"
         )

@@ -44,7 +44,8 @@ from crypto_bot.config.stages import (
 from crypto_bot.core.errors import ConfigError
 from crypto_bot.core.timeframes import timeframe_ns
 
-PASSWORD_IN_URL = re.compile(r"://[^/@\s]*:[^/@\s]+@")
+_USER_AND_PASSWORD = re.compile(r"[^/@\s:]*:[^@\s]*@")
+_SECRET_NAME = re.compile(r"passw|pwd|secret|token", re.IGNORECASE)
 Metric = Literal[
     "sharpe",
     "sortino",
@@ -55,6 +56,20 @@ Metric = Literal[
     "expectancy",
     "recovery_factor",
 ]
+
+
+def has_password(url: str) -> bool:
+    """Whether a database URL carries a password, before its host or among its options."""
+    if "@" not in url and "?" not in url:
+        return False
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):
+        return bool(_USER_AND_PASSWORD.search(url) or _SECRET_NAME.search(url.partition("?")[2]))
+    return bool(parsed.password) or any(_SECRET_NAME.search(name) for name in parsed.query)
 
 
 class Settings(Section):
@@ -180,7 +195,7 @@ class Settings(Section):
                     f"timeframes.{index} must be a multiple of data.base_timeframe "
                     f"{self.data.base_timeframe}, was {name!r}; set data.base_timeframe"
                 )
-        if PASSWORD_IN_URL.search(self.journal.url):
+        if has_password(self.journal.url):
             raise ConfigError(
                 "journal.url must hold no password, did; give it by PGPASSWORD or ~/.pgpass"
             )

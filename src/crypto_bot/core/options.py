@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
 
 from crypto_bot.core.errors import ConfigError, nearest
 
@@ -55,7 +55,19 @@ def explain(error: ValidationError, options: type[BaseModel], *, path: str = "")
         owner = _owner(options, fault["loc"])
         return f"{where} is not an option of {owner.__name__}{nearest(str(fault['loc'][-1]), owner.model_fields)}"
     rule = fault["msg"].removeprefix("Input should ").removeprefix("Value error, ")
+    if _is_secret(options, fault["loc"]):
+        return f"{where} must {rule}, was none (not shown: it may be a secret)"
     return f"{where} must {rule}, was {fault['input']!r}"
+
+
+def _is_secret(options: type[BaseModel], location: tuple[int | str, ...]) -> bool:
+    """Whether the field, or one around it, holds a secret: then no value of it is ever printed."""
+    for depth in range(1, len(location) + 1):
+        name = str(location[depth - 1])
+        field = _owner(options, location[:depth]).model_fields.get(name)
+        if field is not None and SecretStr in (field.annotation, *get_args(field.annotation)):
+            return True
+    return False
 
 
 def _owner(options: type[BaseModel], location: tuple[int | str, ...]) -> type[BaseModel]:
