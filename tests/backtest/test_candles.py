@@ -10,9 +10,15 @@ import numpy as np
 import pytest
 
 from backtest.tiny import TINY, bench_in, settings_in, turn_in, write_market
-from crypto_bot.backtest.candles import describe, gather_candles, stored_candles, warm_up_days
+from crypto_bot.backtest.candles import (
+    DefaultPairs,
+    describe,
+    gather_candles,
+    stored_candles,
+)
 from crypto_bot.backtest.downloading import download_universe, refresh_store
 from crypto_bot.backtest.sweeping import run_sweep
+from crypto_bot.backtest.warm_up import warm_up_days
 from crypto_bot.core import Bar
 from crypto_bot.core.bars import symbol_slug
 from crypto_bot.core.errors import DataError
@@ -490,3 +496,25 @@ def test_a_store_of_another_exchange_is_not_brought_up_to_date_and_says_so(tmp_p
     assert "was downloaded from binance" in note
     assert refresh_store(online(tmp_path, **{"data.exchange": ""}), clock=clock) == ()
     assert fake.asked == []
+
+
+def test_default_pairs_without_candles_are_left_out_with_a_note(tmp_path):
+    settings = offline(tmp_path)
+    store_of(settings, market(2))
+    defaults = DefaultPairs(("BTC/USDT", "SOL/USDC"))
+    universe = gather_candles(settings, symbols=defaults)
+    assert universe.symbols == ("BTC/USDT",)
+    assert universe.notes == ("SOL/USDC: left out, the default pair has no candles here",)
+    with pytest.raises(DataError, match=r"one of the default pairs SOL/USDC, had none; .*BTC/USDT"):
+        gather_candles(settings, symbols=DefaultPairs(("SOL/USDC",)))
+    with pytest.raises(DataError, match="was 'SOL/USDC'"):
+        gather_candles(settings, symbols=tuple(defaults))
+
+
+def test_default_pairs_come_from_the_exchange_or_a_simulation_alike(tmp_path, exchange):
+    defaults = DefaultPairs(("BTC/USDT", "SOL/USDC"))
+    simulated = gather_candles(offline(tmp_path / "simulated"), symbols=defaults)
+    assert simulated.symbols == ("BTC/USDT",)
+    fake = exchange(refuses=("SOL/USDC",))
+    assert gather_candles(online(tmp_path), symbols=defaults).symbols == ("BTC/USDT",)
+    assert set(fake.asked) == {"BTC/USDT", "SOL/USDC"}

@@ -97,3 +97,14 @@ def test_repeat_ends_when_told_to():
         lambda _: (stop.set(), (0, None))[1], hours=1, announce=lambda _: None, stop=stop
     )
     assert result == {"turns": 1}
+
+
+@pytest.mark.parametrize("command", [integrated, continuous])
+def test_keys_without_effect_are_named_at_the_start(command, calls, capsys):
+    command("--once")
+    shown = capsys.readouterr().out.splitlines()
+    head = "settings without effect here"
+    (first,) = [number for number, line in enumerate(shown) if line.startswith(head)]
+    assert first == 0
+    for name in ("data_sources.dex", "amd_gpu.*", "use_process_pool", "windows_optimizations.*"):
+        assert any(name in line for line in shown[1:7])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from crypto_bot.config import Settings, load_settings
-from crypto_bot.config.effects import KEY_STATUS
+from crypto_bot.config.effects import KEY_STATUS, compact_lines
 from crypto_bot.config.loading import leaf_keys
 
 NO_GPU = {"status": "no_gpu", "devices": []}
@@ -99,3 +99,15 @@ def test_a_webhook_is_named_without_its_address():
 
 def test_the_platform_is_found_when_none_is_given():
     assert Settings().explain_inactive(gpu=NO_GPU)
+
+
+def test_on_a_terminal_every_key_and_reason_stands_on_a_few_lines():
+    found = load_settings({}, environ={}).explain_inactive(gpu=NO_GPU, platform="linux")
+    shown = compact_lines(found)
+    assert len(found) > 6 >= len(shown)
+    for line in found:
+        name, _, reason = line.partition(": ")
+        (where,) = [part for row in shown for part in row.split(" | ") if reason in part]
+        assert name in where.removesuffix(f": {reason}").split(", ")
+    assert compact_lines([]) == []
+    assert compact_lines(["a: x", "b: y", "c: x"], most=2) == ["a, c: x", "b: y"]

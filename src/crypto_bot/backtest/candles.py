@@ -6,12 +6,13 @@ import hashlib
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from crypto_bot.backtest.downloading import download_universe, is_unfinished
+from crypto_bot.backtest.warm_up import WARM_UP_DAYS, coarser, warm_up_days
 from crypto_bot.backtest.workbench import SIMULATED_SUFFIX
 from crypto_bot.config import Settings
 from crypto_bot.core import Bars
@@ -30,7 +31,6 @@ from crypto_bot.market import (
     resample,
     simulate_market,
 )
-from crypto_bot.strategies import get_strategy, list_strategies
 
 _LOG = logging.getLogger(__name__)
 _COMPLETE = "complete.json"
@@ -78,9 +78,15 @@ class Universe:
         """
         if timeframe == self.timeframe:
             return self.bars
-        coarser = (_resampled(bars, timeframe) for bars in self.bars)
+        resampled = (_resampled(bars, timeframe) for bars in self.bars)
         earlier = self.earlier.get(timeframe, {})
-        return tuple(_joined(earlier.get(bars.symbol), bars) for bars in coarser if len(bars))
+        return tuple(_joined(earlier.get(bars.symbol), bars) for bars in resampled if len(bars))
+
+
+class DefaultPairs(tuple[str, ...]):
+    """Pairs that nobody asked for by name: those without candles are left out with a note."""
+
+    __slots__ = ()
 
 
 def gather_candles(
@@ -213,7 +219,9 @@ def _select(
     catalog = store.catalog()
     timeframe, notes = _base_timeframe(settings, catalog, symbols)
     series = _finest_series(catalog, timeframe)
-    if symbols is not None and is_choice:
+    if isinstance(symbols, DefaultPairs):
+        notes = (*notes, *_missing_defaults(store, symbols, series))
+    elif symbols is not None and is_choice:
         for symbol in symbols:
             if symbol not in series:
                 raise DataError(
@@ -224,7 +232,7 @@ def _select(
     if not chosen:
         raise DataError(f"{store.root} must hold candles of {timeframe} or finer, had none")
     days = {timeframe: warm_up_days(timeframe)}
-    days |= {name: warm_up_days(name) for name in _coarser(settings.timeframes, timeframe)}
+    days |= {name: warm_up_days(name) for name in coarser(settings.timeframes, timeframe)}
     pieces = [
         _load(store, series[name], timeframe, settings.lookback_days, days) for name in chosen
     ]
@@ -251,6 +259,18 @@ def _select(
     return Universe(
         tuple(ranked), timeframe, start_ns, end_ns, origin, notes=notes, earlier=earlier
     )
+
+
+def _missing_defaults(
+    store: BarStore, symbols: Sequence[str], series: Mapping[str, CatalogEntry]
+) -> tuple[str, ...]:
+    missing = [symbol for symbol in symbols if symbol not in series]
+    if len(missing) == len(symbols):
+        raise DataError(
+            f"{store.root} must hold one of the default pairs {', '.join(symbols)}, had none; "
+            f"name others, such as --pairs {' '.join(sorted(series)[:3])}"
+        )
+    return tuple(f"{symbol}: left out, the default pair has no candles here" for symbol in missing)
 
 
 def _left_out(bars: Bars, start_ns: int) -> str:
@@ -290,34 +310,6 @@ def _finest_series(catalog: Sequence[CatalogEntry], timeframe: str) -> dict[str,
     return found
 
 
-WARM_UP_DAYS = 30
-"""Candles before the look-back window at least: what features and the simulated market need."""
-MOST_WARM_UP_DAYS = 365
-"""No further back than this: at 1d the longest memory is nine years, more than most pairs exist."""
-
-
-def warm_up_days(timeframe: str) -> int:
-    """Days of candles read before the look-back window, so that no strategy waits inside it.
-
-    As many as the longest memory of all strategies (default parameters) takes at the timeframe,
-    within `WARM_UP_DAYS` and `MOST_WARM_UP_DAYS`.
-    """
-    needed = -(-_longest_history_bars() * timeframe_ns(timeframe) // DAY_NS)
-    return min(max(needed, WARM_UP_DAYS), MOST_WARM_UP_DAYS)
-
-
-@cache
-def _longest_history_bars() -> int:
-    strategies = (get_strategy(name) for name in list_strategies())
-    return max(strategy.history_bars() for strategy in strategies if not strategy.predictions)
-
-
-def _coarser(timeframes: Sequence[str], base: str) -> list[str]:
-    base_ns = timeframe_ns(base)
-    spans = {name: timeframe_ns(name) for name in timeframes}
-    return [name for name, span in spans.items() if span > base_ns and span % base_ns == 0]
-
-
 def _load(
     store: BarStore,
     entry: CatalogEntry,
@@ -351,7 +343,9 @@ def _joined(earlier: Bars | None, bars: Bars) -> Bars:
     if before is None or not len(before):
         return bars
     names = ("open_time", *OHLCV)
-    arrays = {n: np.concatenate((getattr(before, n), getattr(bars, n))) for n in names}
+    arrays: dict[str, Any] = {
+        n: np.concatenate((getattr(before, n), getattr(bars, n))) for n in names
+    }
     return replace(bars, **arrays)
 
 

@@ -42,8 +42,7 @@ def build_parser() -> argparse.ArgumentParser:
             "--pairs",
             nargs="+",
             metavar="PAIR",
-            default=["BTC/USDT", "ETH/USDT", "SOL/USDC"],
-            help="default: BTC/USDT ETH/USDT SOL/USDC",
+            help="default: those of BTC/USDT ETH/USDT SOL/USDC that have candles",
         )
         command.add_argument(
             "--strategies",

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from crypto_bot.backtest.candles import describe, gather_candles
+from crypto_bot.backtest.candles import DefaultPairs, describe, gather_candles
 from crypto_bot.backtest.command import Handler, Result, complain, say
 from crypto_bot.backtest.downloading import refresh_store
 from crypto_bot.backtest.learning_loop import refresh_for_turn, training_due
@@ -23,6 +23,7 @@ from crypto_bot.core.errors import CryptoBotError, NotPromoted, StorageError
 from crypto_bot.core.files import write_file, write_json
 
 FOLDERS = ("data/ml_training", "local_models", "out/backtests", "out/opt", "config")
+DEFAULT_PAIRS = DefaultPairs(("BTC/USDT", "ETH/USDT", "SOL/USDC"))
 TEMPLATE = Path("config/ml_integration_template.yaml")
 
 
@@ -118,12 +119,14 @@ def backtest_only(options: argparse.Namespace) -> tuple[int, Result]:
 def run(options: argparse.Namespace) -> tuple[int, Result]:
     """The named strategies on the named pairs and timeframes."""
     with open_workbench(options.config, log="backtest", verbose=options.verbose) as bench:
+        say(options, *bench.start_lines())
         return _run_once(options, bench)
 
 
 def continuous(options: argparse.Namespace) -> tuple[int, Result]:
     """`run`, again and again until SIGTERM."""
     with open_workbench(options.config, log="backtest", verbose=options.verbose) as bench:
+        say(options, *bench.start_lines())
         if options.once:
             return _run_once(options, bench)
         return repeat(
@@ -135,7 +138,7 @@ def continuous(options: argparse.Namespace) -> tuple[int, Result]:
 
 def _run_again(options: argparse.Namespace, bench: Workbench) -> tuple[int, Result]:
     if options.data is None:
-        say(options, *refresh_store(bench.settings, options.pairs))
+        say(options, *refresh_store(bench.settings, options.pairs or DEFAULT_PAIRS))
     return _run_once(options, bench)
 
 
@@ -143,7 +146,7 @@ def _run_once(options: argparse.Namespace, bench: Workbench) -> tuple[int, Resul
     code, result = _backtest(
         options,
         bench,
-        symbols=options.pairs,
+        symbols=options.pairs or DEFAULT_PAIRS,
         strategies=options.strategies,
         timeframes=options.timeframes,
     )
@@ -248,6 +251,7 @@ def validate(options: argparse.Namespace) -> tuple[int, Result]:
     with open_workbench(
         options.config, log="integrated_backtest", verbose=options.verbose
     ) as bench:
+        say(options, *bench.start_lines())
         results = validate_symbols(
             bench, options.symbols, data=options.data, announce=lambda line: say(options, line)
         )

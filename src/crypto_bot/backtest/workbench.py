@@ -12,6 +12,7 @@ from typing import Any
 from crypto_bot.backtest.gpu_accelerator import get_gpu_info
 from crypto_bot.backtest.logs import configure_logging
 from crypto_bot.config import Settings, load_settings, secret_values
+from crypto_bot.config.effects import compact_lines
 from crypto_bot.engine import CostOptions, ExitOptions, SizingOptions
 from crypto_bot.journal import Journal
 from crypto_bot.registry import FolderRegistry, open_registry
@@ -31,6 +32,7 @@ class Workbench:
     registry: FolderRegistry
     simulated_registry: FolderRegistry
     gpu: Mapping[str, Any]
+    log: Path
 
     def registry_of(self, is_simulated: bool) -> FolderRegistry:
         """Models that learned from an invented market never stand beside those of a real one."""
@@ -57,7 +59,15 @@ class Workbench:
         return PaperOptions(costs=self.costs, exits=exits, sizing=self.sizing, limits=limits)
 
     def start_lines(self) -> list[str]:
-        """Every key without effect here, with its reason."""
+        """Every key without effect here with its reason, on a few lines for a terminal."""
+        found = self.inactive_lines()
+        if not found:
+            return []
+        head = f"settings without effect here ({len(found)}; line by line in {self.log.name}):"
+        return [head, *(f"  {line}" for line in compact_lines(found))]
+
+    def inactive_lines(self) -> list[str]:
+        """Every key without effect here with its reason, a line each."""
         return self.settings.explain_inactive(gpu=self.gpu)
 
 
@@ -80,7 +90,7 @@ def open_workbench(
     """
     settings = config if isinstance(config, Settings) else load_settings(config)
     logging_options = settings.logging
-    configure_logging(
+    log_file = configure_logging(
         log,
         Path(logging_options.folder),
         verbose,
@@ -90,7 +100,7 @@ def open_workbench(
     )
     gpu = get_gpu_info()
     with Journal(settings.journal.url) as journal:
-        bench = Workbench(settings, journal, *open_registries(settings), gpu)
-        for line in bench.start_lines():
+        bench = Workbench(settings, journal, *open_registries(settings), gpu, log_file)
+        for line in bench.inactive_lines():
             _LOG.info("%s", line)
         yield bench

@@ -333,6 +333,26 @@ def inactive_lines(
     return _grouped(found, settings)
 
 
+def compact_lines(lines: Iterable[str], *, most: int = 6) -> list[str]:
+    """`key: reason` lines for a terminal: every key and reason, on at most `most` lines.
+
+    Keys with one reason share it; where that leaves too many lines, short ones share a line.
+    """
+    by_reason: dict[str, list[str]] = {}
+    for line in lines:
+        name, _, reason = line.partition(": ")
+        by_reason.setdefault(reason, []).append(name)
+    groups = [f"{', '.join(names)}: {reason}" for reason, names in by_reason.items()]
+    packed: list[str] = []
+    for group in sorted(groups, key=len, reverse=True):
+        if len(packed) < most:
+            packed.append(group)
+        else:
+            shortest = min(range(most), key=lambda line: len(packed[line]))
+            packed[shortest] += f" | {group}"
+    return packed
+
+
 def _asks(settings: Settings, path: str) -> bool:
     """False for what is switched off or empty: nothing is missed then."""
     if KEY_STATUS[path].speaks_when_off:

@@ -1,0 +1,37 @@
+"""How many candles before the look-back window a run reads, so that no strategy waits inside it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+
+from crypto_bot.core.timeframes import DAY_NS, timeframe_ns
+from crypto_bot.strategies import get_strategy, list_strategies
+
+WARM_UP_DAYS = 30
+"""Candles before the look-back window at least: what features and the simulated market need."""
+MOST_WARM_UP_DAYS = 365
+"""No further back than this: at 1d the longest memory is nine years, more than most pairs exist."""
+
+
+def warm_up_days(timeframe: str) -> int:
+    """Days of candles read before the look-back window, so that no strategy waits inside it.
+
+    As many as the longest memory of all strategies (default parameters) takes at the timeframe,
+    within `WARM_UP_DAYS` and `MOST_WARM_UP_DAYS`.
+    """
+    needed = -(-_longest_history_bars() * timeframe_ns(timeframe) // DAY_NS)
+    return min(max(needed, WARM_UP_DAYS), MOST_WARM_UP_DAYS)
+
+
+@cache
+def _longest_history_bars() -> int:
+    strategies = (get_strategy(name) for name in list_strategies())
+    return max(strategy.history_bars() for strategy in strategies if not strategy.predictions)
+
+
+def coarser(timeframes: Sequence[str], base: str) -> list[str]:
+    """Those of `timeframes` that whole candles of `base` make up."""
+    base_ns = timeframe_ns(base)
+    spans = {name: timeframe_ns(name) for name in timeframes}
+    return [name for name, span in spans.items() if span > base_ns and span % base_ns == 0]
