@@ -25,6 +25,7 @@ from crypto_bot.trading import (
     expected_signals,
     expected_trades,
 )
+from crypto_bot.trading.broker import EXIT, leg_of
 from crypto_bot.trading.replay import replay_with_steps
 from paper_markets import NO_LIMITS, ModelLike, Scripted, market, traded
 
@@ -128,11 +129,21 @@ def test_any_sequence_of_directions_trades_as_in_the_backtest(directions, seed, 
 
 limits = st.builds(
     NO_LIMITS.replace,
-    max_daily_loss_frac=st.sampled_from([0.002, 0.01, 1.0]),
-    max_drawdown_frac=st.sampled_from([0.01, 0.05, 1.0]),
+    max_daily_loss_frac=st.sampled_from([0.01, 1.0, 1.0]),
+    max_drawdown_frac=st.sampled_from([0.05, 1.0, 1.0]),
     max_open_positions=st.sampled_from([1, 2, 10_000]),
-    max_exposure_frac=st.sampled_from([0.2, 0.5, 1e9]),
+    max_exposure_frac=st.sampled_from([0.5, 0.9, 1e9]),
 )
+patient_exits = st.builds(
+    ExitOptions,
+    stop_loss_frac=st.sampled_from([0.01, 0.03]),
+    take_profit_frac=st.sampled_from([None, 0.03]),
+    max_holding_bars=st.sampled_from([None, 20]),
+    cooldown_bars=st.sampled_from([0, 0, 3]),
+    signal_exit=st.sampled_from([None, None, "flat", "opposite", "never"]),
+    reentry=st.sampled_from(["new_signal", "while_signal"]),
+)
+"""Exits that leave most positions to the signals, so that limits meet reversals."""
 BITTEN = {}
 """What the limits did over all examples: a parity in which nothing bites proves nothing."""
 
@@ -161,22 +172,21 @@ def limited_session(symbols, risk, switched_on, options):
 
 @pytest.mark.parametrize("kind", ["scripted", "makers"])
 @given(
-    directions=st.lists(
-        st.lists(st.integers(-1, 1), min_size=150, max_size=150), min_size=3, max_size=3
-    ),
+    shares=st.sampled_from([(0.1, 0.8, 0.1), (0.3, 0.4, 0.3), (0.5, 0.0, 0.5)]),
     seed=st.integers(0, 20),
     signal_exit=st.sampled_from(["flat", "opposite"]),
     risk=limits,
     switched_on=st.sets(st.integers(0, 300), max_size=40),
-    exits=exits,
+    exits=patient_exits,
     sizing=sizing,
 )
 @settings(max_examples=25, deadline=None, derandomize=True)
 def test_under_limits_that_bite_paper_equals_the_backtest_with_the_same_interventions(
-    kind, directions, seed, signal_exit, risk, switched_on, exits, sizing
+    kind, shares, seed, signal_exit, risk, switched_on, exits, sizing
 ):
     names = ("model", "sma_cross", "rsi")
-    scripts = [Scripted(each, signal_exit) for each in directions]
+    drawn = np.random.default_rng(seed).choice([-1, 0, 1], (3, 150), p=shares)
+    scripts = [Scripted(each, signal_exit) for each in drawn.tolist()]
     makers = scripts if kind == "scripted" else [maker_of(name) for name in names]
     symbols = [
         traded(f"A{place}/USDT", 150, seed + place, maker, history=500)
@@ -193,8 +203,10 @@ def test_under_limits_that_bite_paper_equals_the_backtest_with_the_same_interven
         paper.trades, expected_trades(symbols, **options), under_limits=twin
     )
     assert agreement.unexplained == 0
+    left = {(order.symbol, order.created_at_ns) for order in paper.orders if leg_of(order) == EXIT}
     for found in paper.blocked:
-        place = found.limit, found.step
+        is_exit_sent = (found.symbol, found.time_ns) in left
+        place = found.limit, found.step, is_exit_sent
         BITTEN[place] = BITTEN.get(place, 0) + 1
     BITTEN["differing"] = BITTEN.get("differing", 0) + (not agreement.equal)
 
@@ -210,7 +222,9 @@ def test_every_limit_that_depends_on_the_account_bit_in_what_was_compared():
         "max_exposure_frac",
         "kill_switch",
     }
-    assert BITTEN["kill_switch", Step.CLOSED] > 0
+    assert BITTEN["kill_switch", Step.CLOSED, True] > 10
+    for limit in ("kill_switch", "max_exposure_frac", "max_open_positions"):
+        assert BITTEN[limit, Step.BLOCKED_ENTRY, True] > 3  # a reversal of which the exit remains
     assert BITTEN["differing"] > 25
 
 
