@@ -113,6 +113,33 @@ def test_a_value_within_its_limit_passes(limits, changes):
     assert verdict(limits, **changes) == Allowed()
 
 
+# Fractions that floats hold exactly, so that the border itself is met.
+BORDERS = [
+    ("max_daily_loss_frac", 0.25, {"state": CALM._replace(equity_quote=750.0)}, True),
+    ("max_drawdown_frac", 0.5, {"state": CALM._replace(peak_equity_quote=2000.0)}, True),
+    ("max_exposure_frac", 1.25, {"state": CALM._replace(exposure_quote=1150.0)}, False),
+    ("max_open_positions", 4, {"state": CALM._replace(open_positions=4)}, True),
+    ("stale_data_bars", 3, {"now_ns": NOW + 3 * HOUR_NS}, False),
+    ("max_model_age_days", 30, {"intent": entry(model_trained_until_ns=NOW - 30 * DAY_NS)}, False),
+]
+
+
+@pytest.mark.parametrize(("limit", "value", "changes", "is_blocked"), BORDERS)
+def test_exactly_on_its_border_a_limit_does_what_its_words_say(
+    limits, limit, value, changes, is_blocked
+):
+    wide = limits.replace(max_daily_loss_frac=1, max_drawdown_frac=1)
+    found = verdict(wide.replace(**{limit: value}), **changes)
+    assert isinstance(found, Blocked) is is_blocked
+    assert not is_blocked or found.limit == limit
+
+
+def test_an_account_without_equity_enters_nothing(limits):
+    wide = limits.replace(max_daily_loss_frac=1, max_drawdown_frac=1)
+    blocked = verdict(wide, state=CALM._replace(equity_quote=0.0))
+    assert "must have equity > 0 behind it, was 0" in blocked.reason
+
+
 def test_the_kill_switch_file_blocks_while_it_exists(limits, tmp_path):
     guard = RiskGuard(limits)
     (tmp_path / "KILL_SWITCH").touch()

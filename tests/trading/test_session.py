@@ -323,6 +323,20 @@ def test_an_order_is_in_the_journal_before_it_is_filled():
     assert len(result.fills) > 20
 
 
+def test_when_the_journal_refuses_orders_the_broker_holds_nothing():
+    class Refusing(Journal):
+        def record_orders(self, run_id, orders):
+            raise Crash
+
+    traded = [scripted(symbol, [100] * 4, [1] * 4) for symbol in ("A/USDT", "B/USDT")]
+    with Refusing("sqlite://") as journal:
+        session = PaperSession(traded, journal=journal, run_id=journal.start_run("paper", {}))
+        with pytest.raises(Crash):
+            session.run()
+    accounts = [lane.broker.account for lane in session._lanes]
+    assert [(account.pending_entry, account.pending_exit) for account in accounts] == [(0, 0)] * 2
+
+
 def checked(on_bar, ordered):
     def step(bar):
         fills = on_bar(bar)
