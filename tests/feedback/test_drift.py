@@ -8,7 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crypto_bot.core.errors import DataError
-from crypto_bot.feedback import DriftLevel, feature_drift, population_stability_index
+from crypto_bot.feedback import (
+    DriftLevel,
+    feature_drift,
+    level_features,
+    population_stability_index,
+)
+from paper_markets import market
 
 
 def normal(count, mean=0.0, seed=1):
@@ -81,3 +87,15 @@ def test_psi_is_never_negative_and_does_not_depend_on_units(seed, shift, scale, 
     # A power of two scales exactly: order and ties stay as they were.
     factor = 2.0 ** np.round(np.log2(scale))
     assert population_stability_index(training * factor, live * factor) == pytest.approx(found)
+
+
+def test_features_that_carry_a_level_are_told_from_relative_ones():
+    names = ("sma_10", "rsi_14", "atr_14", "volume_sma_20", "bb_upper", "ema_30", "adx_14")
+    bars = market("A/USDT", 1_200, 1)
+    assert level_features(bars, names) == (
+        "sma_10",
+        "atr_14",
+        "volume_sma_20",
+        "bb_upper",
+        "ema_30",
+    )

@@ -104,4 +104,8 @@ def test_agreement_is_claimed_only_where_something_was_told(agreement, expectati
             expectation=expectation,
             recommendation=found,
         )
-        assert journal.feedback(run_id=run_id)[0].agrees is agrees
+        (kept,) = journal.feedback(run_id=run_id)
+    assert kept.agrees is agrees
+    halves = kept.detail["matches_backtest"], kept.detail["as_expected"]
+    assert halves[0] is {ODD: False, None: None}.get(agreement, True)
+    assert halves[1] is (True if expectation is GOOD else False if expectation is BAD else None)

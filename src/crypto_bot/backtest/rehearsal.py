@@ -12,8 +12,8 @@ from crypto_bot.backtest.candles import Universe
 from crypto_bot.backtest.schedule import Stopped
 from crypto_bot.backtest.workbench import Workbench
 from crypto_bot.core import TRADE, Bars
-from crypto_bot.core.arrays import PerBarFeature, PerRow, PerTrade
-from crypto_bot.engine import ExitOptions
+from crypto_bot.core.arrays import PerRow, PerTrade
+from crypto_bot.engine import ExitOptions, settled_bars
 from crypto_bot.features import compute_features
 from crypto_bot.feedback import (
     Agreement,
@@ -24,10 +24,10 @@ from crypto_bot.feedback import (
     compare_with_expectation,
     entry_slippage,
     feature_drift,
-    feedback_record,
+    level_features,
     recommend,
+    record_feedback,
 )
-from crypto_bot.journal import Feedback
 from crypto_bot.trading import (
     DecisionMaker,
     PaperOptions,
@@ -36,10 +36,13 @@ from crypto_bot.trading import (
     TradedSymbol,
     expected_trades,
 )
+from crypto_bot.trading.twin import joined
 
 _LOG = logging.getLogger(__name__)
 POOLED = "ALL"
 """The symbol under which what concerns every pair is written down."""
+_TRIED_BARS = 500
+"""Settled bars on which a feature shows whether it carries a price level."""
 
 
 @dataclass(frozen=True)
@@ -111,12 +114,19 @@ def rehearse(
         live_slippage=_slippage(stretches, paper),
         assumed_slippage_frac=options.costs.slippage_frac,
     )
-    drift = tuple(_drift(stretches, trader.maker.feature_names))
+    drift, left_out = _drift(stretches, trader.maker.feature_names)
     recommendation = recommend(agreement, expectation, drift)
-    record = feedback_record(agreement, expectation, drift, recommendation)
-    agrees = agreement.unexplained == 0
     if not bench.journal.feedback(run_id=run_id):  # a run taken up may have said it already
-        bench.journal.record_feedback(run_id, [Feedback(POOLED, "paper", agrees, record)])
+        record_feedback(
+            bench.journal,
+            run_id,
+            POOLED,
+            agreement=agreement,
+            expectation=expectation,
+            drift=drift,
+            left_out_of_drift=left_out,
+            recommendation=recommendation,
+        )
     _LOG.info("%s", agreement.describe())
     return Rehearsal(trader, stretches, paper, agreement, expectation, drift, recommendation)
 
@@ -168,15 +178,25 @@ def _slippage(stretches: Sequence[TradedSymbol], paper: PaperResult) -> PerRow:
     return np.concatenate(pieces) if pieces else np.empty(0)
 
 
-def _drift(stretches: Sequence[TradedSymbol], names: tuple[str, ...]) -> list[FeatureDrift]:
+def _drift(
+    stretches: Sequence[TradedSymbol], names: tuple[str, ...]
+) -> tuple[tuple[FeatureDrift, ...], tuple[str, ...]]:
+    """Drift of the relative features between history and hold-out, and the level features left out.
+
+    Features are computed over history and hold-out at once, and unsettled rows are left out.
+    """
     if not names:
-        return []
-    before = np.concatenate(
-        [_features(t.history, names) for t in stretches if t.history is not None]
-    )
-    during = np.concatenate([_features(t.bars, names) for t in stretches])
-    return list(feature_drift(names, before, during))
-
-
-def _features(bars: Bars, names: tuple[str, ...]) -> PerBarFeature:
-    return compute_features(bars, names).values
+        return (), ()
+    whole, _ = joined(stretches[0])
+    settled = settled_bars(names)
+    left_out = level_features(whole[: settled + _TRIED_BARS], names)
+    kept = tuple(name for name in names if name not in left_out)
+    if not kept:
+        return (), left_out
+    before, during = [np.empty((0, len(kept)))], [np.empty((0, len(kept)))]
+    for traded in stretches:
+        whole, first = joined(traded)
+        values = compute_features(whole, kept).values
+        before.append(values[settled:first])
+        during.append(values[max(first, settled) :])
+    return feature_drift(kept, np.concatenate(before), np.concatenate(during)), left_out

@@ -10,6 +10,7 @@ from crypto_bot.feedback.drift import (
     DriftLevel,
     FeatureDrift,
     feature_drift,
+    level_features,
     population_stability_index,
 )
 from crypto_bot.feedback.expectation import (
@@ -45,6 +46,7 @@ __all__ = [
     "entry_slippage",
     "feature_drift",
     "feedback_record",
+    "level_features",
     "population_stability_index",
     "recommend",
     "record_feedback",

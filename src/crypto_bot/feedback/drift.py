@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from enum import StrEnum
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from crypto_bot.core.arrays import PerBarFeature, PerRow
+from crypto_bot.core.bars import OHLCV, Bars
 from crypto_bot.core.errors import DataError
 
 MODERATE_PSI = 0.1
@@ -94,6 +96,37 @@ def feature_drift(
     return tuple(
         sorted(found, key=lambda drift: -1.0 if drift.psi is None else drift.psi, reverse=True)
     )
+
+
+def level_features(bars: Bars, names: Sequence[str]) -> tuple[str, ...]:
+    """Features that carry a level of price or volume: they move whenever the market does.
+
+    Parameters
+    ----------
+    bars : Bars    candles to try it on; more than the longest warm-up
+    names : (features,)
+
+    Returns
+    -------
+    tuple of str    in the order of `names`
+
+    Notes
+    -----
+    The rule: a feature is relative when the same candles in another unit, all prices doubled or all
+    volumes doubled, give the same values. Whatever changes carries a level. A feature without a
+    finite value on these bars counts as relative.
+    """
+    from crypto_bot.features import compute_features
+
+    as_is = compute_features(bars, names).values
+    dearer = replace(bars, **{name: 2.0 * getattr(bars, name) for name in OHLCV[:4]})
+    busier = replace(bars, volume=2.0 * bars.volume)
+    moved = np.zeros(len(names), np.bool_)
+    for other in (dearer, busier):
+        values = compute_features(other, names).values
+        same = np.isclose(values, as_is, rtol=1e-6, atol=1e-9, equal_nan=True)
+        moved |= ~same.all(axis=0)
+    return tuple(name for name, has_level in zip(names, moved, strict=True) if has_level)
 
 
 def _level(psi: float | None) -> DriftLevel:

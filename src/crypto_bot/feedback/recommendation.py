@@ -89,16 +89,25 @@ def feedback_record(
     expectation: ExpectationReport | None,
     drift: Sequence[FeatureDrift],
     recommendation: Recommendation,
+    *,
+    left_out_of_drift: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Everything found, as plain data for the journal and the report."""
+    """Everything found, as plain data for the journal and the report.
+
+    `matches_backtest` and `as_expected` are the two halves of the journal's `agrees`; None where
+    there was nothing, or too little, to tell.
+    """
     return {
         "action": recommendation.action.value,
         "reasons": list(recommendation.reasons),
+        "matches_backtest": None if agreement is None else agreement.unexplained == 0,
+        "as_expected": _as_expected(expectation),
         "agreement": None if agreement is None else _agreement_record(agreement),
         "expectation": None if expectation is None else _expectation_record(expectation),
         "drift": [
             {"feature": found.name, "psi": found.psi, "level": found.level.value} for found in drift
         ],
+        "left_out_of_drift": list(left_out_of_drift),
     }
 
 
@@ -110,6 +119,7 @@ def record_feedback(
     agreement: Agreement | None = None,
     expectation: ExpectationReport | None = None,
     drift: Sequence[FeatureDrift] = (),
+    left_out_of_drift: Sequence[str] = (),
     recommendation: Recommendation,
 ) -> None:
     """Write what was found into the journal's feedback table, kind 'paper'.
@@ -121,18 +131,25 @@ def record_feedback(
         symbol=symbol,
         kind="paper",
         agrees=_agrees(agreement, expectation),
-        detail=feedback_record(agreement, expectation, drift, recommendation),
+        detail=feedback_record(
+            agreement, expectation, drift, recommendation, left_out_of_drift=left_out_of_drift
+        ),
     )
     journal.record_feedback(run_id, [entry])
 
 
 def _agrees(agreement: Agreement | None, expectation: ExpectationReport | None) -> bool | None:
-    if agreement is not None and agreement.unexplained > 0:
+    matches = None if agreement is None else agreement.unexplained == 0
+    told = [found for found in (matches, _as_expected(expectation)) if found is not None]
+    return all(told) if told else None
+
+
+def _as_expected(expectation: ExpectationReport | None) -> bool | None:
+    if expectation is None:
+        return None
+    if expectation.is_disappointing:
         return False
-    if expectation is not None and expectation.is_disappointing:
-        return False
-    is_told = expectation is not None and expectation.is_known
-    return True if agreement is not None or is_told else None
+    return True if expectation.is_known else None
 
 
 def _agreement_record(agreement: Agreement) -> dict[str, Any]:
