@@ -15,6 +15,7 @@ from crypto_bot.backtest.rehearsal import hold_out_stretches
 from crypto_bot.backtest.sweeping import rule_strategies, run_sweep
 from crypto_bot.core import OHLCV
 from crypto_bot.core.timeframes import DAY_NS, HOUR_NS
+from crypto_bot.engine import ExitOptions
 from crypto_bot.features import S0_FEATURES, compute_features
 from crypto_bot.journal import Journal
 from crypto_bot.labels import make_labels
@@ -151,6 +152,32 @@ def test_the_law_notices_one_bar_of_the_future(bench):
     assert "decisions" in changed
     assert "rows" in changed
     assert "model" not in changed, "it learned from older rows only"
+
+
+def test_paper_decides_on_the_hold_out_as_if_it_had_seen_the_whole_history(bench):
+    """The bars before the stretch reach it as history: no feature starts anew at the hold-out."""
+    bars = market()
+    cut = int(bars[0].open_time[24 * 50])
+    recipe = learning.recipes(bench, "GLOBAL", bars[0].symbol)[0]
+    known = [each.closed_by(cut) for each in bars]
+    model = recipe.trainer.fit(build_dataset(known, labels=recipe.labels))
+    maker = ModelDecisions(model.predictor, threshold=recipe.threshold, allow_short=True)
+    with Journal("sqlite://") as journal:
+        run_id = journal.start_run("paper")
+        stretches = hold_out_stretches(bars, maker, cut)
+        options = bench.paper_options(ExitOptions())
+        PaperSession(stretches, options=options, journal=journal, run_id=run_id).run()
+        decided = journal.decisions(run_id)
+    strategy = get_strategy("model", threshold=recipe.threshold, allow_short=True)
+    for each in bars:
+        values = compute_features(each, S0_FEATURES).values
+        down, _, up = model.predictor.predict_proba(np.ascontiguousarray(values)).T
+        wanted = strategy.signals({"p_up": up.copy(), "p_down": down.copy()}).direction
+        whole = dict(zip(each.close_time.tolist(), wanted.tolist(), strict=True))
+        mine = [decision for decision in decided if decision.symbol == each.symbol]
+        assert len(mine) == int((each.open_time >= cut).sum())
+        assert [d.direction for d in mine] == [whole[d.bar_close_ns] for d in mine]
+        assert any(d.direction for d in mine)
 
 
 def stored(folder, bars):
