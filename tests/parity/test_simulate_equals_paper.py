@@ -144,8 +144,6 @@ patient_exits = st.builds(
     reentry=st.sampled_from(["new_signal", "while_signal"]),
 )
 """Exits that leave most positions to the signals, so that limits meet reversals."""
-BITTEN = {}
-"""What the limits did over all examples: a parity in which nothing bites proves nothing."""
 
 
 class Switch(RiskGuard):
@@ -203,29 +201,46 @@ def test_under_limits_that_bite_paper_equals_the_backtest_with_the_same_interven
         paper.trades, expected_trades(symbols, **options), under_limits=twin
     )
     assert agreement.unexplained == 0
-    left = {(order.symbol, order.created_at_ns) for order in paper.orders if leg_of(order) == EXIT}
-    for found in paper.blocked:
-        is_exit_sent = (found.symbol, found.time_ns) in left
-        place = found.limit, found.step, is_exit_sent
-        BITTEN[place] = BITTEN.get(place, 0) + 1
-    BITTEN["differing"] = BITTEN.get("differing", 0) + (not agreement.equal)
 
 
-def test_every_limit_that_depends_on_the_account_bit_in_what_was_compared():
-    if not BITTEN:
-        pytest.skip("the parity under limits did not run before this")
-    limits_bitten = {place[0] for place in BITTEN if place != "differing"}
-    assert limits_bitten == {
-        "max_daily_loss_frac",
-        "max_drawdown_frac",
-        "max_open_positions",
-        "max_exposure_frac",
-        "kill_switch",
-    }
-    assert BITTEN["kill_switch", Step.CLOSED, True] > 10
-    for limit in ("kill_switch", "max_exposure_frac", "max_open_positions"):
-        assert BITTEN[limit, Step.BLOCKED_ENTRY, True] > 3  # a reversal of which the exit remains
-    assert BITTEN["differing"] > 25
+@pytest.mark.parametrize(
+    ("limit", "value"),
+    [
+        ("max_daily_loss_frac", 0.05),
+        ("max_drawdown_frac", 0.1),
+        ("max_open_positions", 2),
+        ("max_exposure_frac", 0.5),
+        ("kill_switch", None),
+    ],
+)
+def test_each_limit_bites_and_a_blocked_reversal_still_leaves(limit, value):
+    steps, reversals, differing = set(), 0, 0
+    risk = NO_LIMITS if value is None else NO_LIMITS.replace(**{limit: value})
+    switched_on = set(range(20, 150, 7)) if value is None else set()
+    options = {"exits": ExitOptions(stop_loss_frac=0.03)}
+    for seed in range(6):
+        drawn = np.random.default_rng(seed).integers(-1, 2, (3, 150)).tolist()
+        symbols = [
+            TradedSymbol(market(f"A{place}/USDT", 150, seed + place), Scripted(each))
+            for place, each in enumerate(drawn)
+        ]
+        paper = limited_session(symbols, risk, switched_on, options)
+        twin = expected_trades(symbols, interventions=paper.blocked, **options)
+        agreement = compare_with_backtest(
+            paper.trades, expected_trades(symbols, **options), under_limits=twin
+        )
+        assert agreement.unexplained == 0, agreement.describe()
+        differing += not agreement.equal
+        sent = paper.orders
+        left = {(order.symbol, order.created_at_ns) for order in sent if leg_of(order) == EXIT}
+        blocked = [found for found in paper.blocked if found.step is Step.BLOCKED_ENTRY]
+        reversals += sum((found.symbol, found.time_ns) in left for found in blocked)
+        steps |= {(found.limit, found.step) for found in paper.blocked}
+    # A closed position needs a direction that asks for nothing: the switch then acts by itself.
+    closes = {("kill_switch", Step.CLOSED)} if value is None else set()
+    assert steps == {(limit, Step.BLOCKED_ENTRY)} | closes
+    assert reversals > 0
+    assert differing == 6
 
 
 @pytest.mark.parametrize("name", MAKERS)

@@ -228,7 +228,7 @@ def test_backtests_alone_rank_every_strategy_and_leave_their_files(folder, backt
     assert backtested.returncode == 0, backtested.stderr
     assert "backtests, means over the pairs, in sample" in backtested.stdout
     names = {
-        path.stem[:-16] for path in (folder / "crypto_bot/logs/backtest_results").glob("*.csv")
+        path.stem[:-16] for path in (folder / "crypto_bot/logs/backtest_results-simulated").glob("*.csv")
     }
     assert names >= {"trend_bot", "momentum_bot", "mean_bot", "breakout_bot", "dip_hunter", "rsi"}
     assert (folder / "backtest.log").exists()

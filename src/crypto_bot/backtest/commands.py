@@ -14,8 +14,8 @@ from crypto_bot.backtest.downloading import refresh_store
 from crypto_bot.backtest.learning_loop import refresh_for_turn, training_due
 from crypto_bot.backtest.results import VIEWED_FILES, rank_results, result_files, summarise
 from crypto_bot.backtest.schedule import repeat
-from crypto_bot.backtest.summary import number, percent, sweep_lines, turn_lines
-from crypto_bot.backtest.sweeping import record_trials, run_sweep, write_results
+from crypto_bot.backtest.summary import SIMULATED, number, percent, sweep_lines, turn_lines
+from crypto_bot.backtest.sweeping import record_trials, results_folder, run_sweep, write_results
 from crypto_bot.backtest.turn import run_turn
 from crypto_bot.backtest.workbench import Workbench, open_workbench
 from crypto_bot.config import get_integration_config_template, load_settings
@@ -172,7 +172,7 @@ def _backtest(
     try:
         swept = run_sweep(universe, bench, end_ns=universe.end_ns, **choice)
         record_trials(bench, run_id, swept.table)
-        files = write_results(swept, Path(bench.settings.results_cache_dir))
+        files = write_results(swept, results_folder(bench.settings, universe.is_simulated))
     except CryptoBotError as error:
         bench.journal.finish_run(run_id, "failed", {"error": str(error)})
         raise
@@ -189,7 +189,7 @@ def _backtest(
     say(
         options,
         *sweep_lines(swept, universe),
-        f"result files in {bench.settings.results_cache_dir}",
+        f"result files in {files[0].parent}",
     )
     return 0, result
 
@@ -206,8 +206,9 @@ def view(options: argparse.Namespace) -> tuple[int, Result]:
 
 def _view_line(line: Mapping[str, Any]) -> str:
     drawdown = "-" if line["max_drawdown"] is None else f"{line['max_drawdown']:.1%}"
+    mark = SIMULATED if line["is_simulated"] else ""
     return (
-        f"{line['file']:<44}{line['records']:>8}{number(line['mean_sharpe']):>9}"
+        f"{mark + line['file']:<44}{line['records']:>8}{number(line['mean_sharpe']):>9}"
         f"{percent(line['mean_pnl']):>9}{drawdown:>10}"
     )
 
@@ -221,7 +222,7 @@ def optimize(options: argparse.Namespace) -> tuple[int, Result]:
     for row in top[:10]:
         say(
             options,
-            f"  {row['strategy']:<14}{row['pair']:<12}{row['timeframe']:<5}Sharpe {row['sharpe']:6.2f}  return {row['pnl']:7.1%}",
+            f"  {SIMULATED if row['is_simulated'] else ''}{row['strategy']:<14}{row['pair']:<12}{row['timeframe']:<5}Sharpe {row['sharpe']:6.2f}  return {row['pnl']:7.1%}",
         )
     if options.output is not None:
         write_json(Path(options.output), ranked)

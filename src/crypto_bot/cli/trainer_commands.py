@@ -47,6 +47,7 @@ def csv_train(options: argparse.Namespace) -> tuple[int, Result]:
     _check_writable(folder)
     say(options, f"{bars.symbol} {bars.timeframe}: {quality.summary()}")
     with open_workbench(settings, log="integrated_backtest", verbose=options.verbose) as bench:
+        say(options, *bench.start_lines())
         learned, files = _run(bench, bars, options, folder)
     verdict = learned.verdict
     result = {
