@@ -236,7 +236,6 @@ def test_each_limit_bites_and_a_blocked_reversal_still_leaves(limit, value):
         blocked = [found for found in paper.blocked if found.step is Step.BLOCKED_ENTRY]
         reversals += sum((found.symbol, found.time_ns) in left for found in blocked)
         steps |= {(found.limit, found.step) for found in paper.blocked}
-    # A closed position needs a direction that asks for nothing: the switch then acts by itself.
     closes = {("kill_switch", Step.CLOSED)} if value is None else set()
     assert steps == {(limit, Step.BLOCKED_ENTRY)} | closes
     assert reversals > 0
