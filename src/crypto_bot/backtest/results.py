@@ -23,8 +23,9 @@ _NUMBERS = ("stop_loss_pct", "take_profit_pct", "sharpe", "max_drawdown", "pnl",
 def result_files(folder: Path, strategy: str | None = None) -> list[Path]:
     """Result files of a folder, newest first; the strategy is the name before the time stamp.
 
-    Raises DataError if there is none.
+    Where there are no real results, those of a simulated market. Raises DataError if there is none.
     """
+    folder = _present(folder)
     found = [
         (match, path) for path in folder.glob("*.csv") if (match := _NAME.fullmatch(path.stem))
     ]
@@ -42,7 +43,7 @@ def result_files(folder: Path, strategy: str | None = None) -> list[Path]:
 
 def _present(folder: Path) -> Path:
     """The folder itself, or that of simulated results where there are no real ones."""
-    simulated = folder.with_name(folder.name + SIMULATED_SUFFIX)
+    simulated = Path(f"{folder}{SIMULATED_SUFFIX}")
     return folder if any(folder.glob("*.csv")) or not simulated.is_dir() else simulated
 
 
