@@ -110,7 +110,7 @@ def run_sweep(
 
 def rule_strategies() -> tuple[str, ...]:
     """Strategies that need candles only."""
-    return tuple(name for name in list_strategies() if not get_strategy(name).predictions)
+    return tuple(name for name in list_strategies() if not get_strategy(name).needs)
 
 
 def _timeframes(universe: Universe, wanted: Sequence[str]) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from crypto_bot.core import OHLCV, Bars, Options, Signals
 from crypto_bot.core.arrays import PerBar
 from crypto_bot.core.errors import ConfigError, DataError
+from crypto_bot.strategies.needs import Need, check_extra, needed_columns, refusal
 
 Columns: TypeAlias = Mapping[str, PerBar]
 """Feature or price name -> float64 (bars,)"""
@@ -26,10 +27,12 @@ REGIMES = ("trending", "sideways", "mean-reverting", "breakout", "volatile")
 class StrategyParameters(Options):
     """Base of a strategy's parameters: fields with default, range and help.
 
-    `below` names pairs of fields of which the first must be smaller than the second.
+    `below` names pairs of fields of which the first must be smaller than the second. `data_choices`
+    names fields that decide which data are needed; `parameter_grid` leaves them at their defaults.
     """
 
     below: ClassVar[tuple[tuple[str, str], ...]] = ()
+    data_choices: ClassVar[tuple[str, ...]] = ()
 
     def model_post_init(self, context: Any) -> None:
         """Check the pairs in `below`; raises ConfigError naming the first field."""
@@ -46,6 +49,10 @@ class StrategyParameters(Options):
     def lookback_bars(self) -> int:
         """Bars of columns behind one signal, its own bar included."""
         return 1
+
+    def needs(self) -> tuple[Need, ...]:
+        """Data beyond candles that must be given, from `crypto_bot.strategies.needs`."""
+        return ()
 
 
 Function: TypeAlias = Callable[[Columns, Any], Signals]
@@ -108,6 +115,12 @@ class Strategy:
         """One line on what it does."""
         return (getdoc(self.function) or "").splitlines()[0]
 
+    @property
+    def needs(self) -> tuple[Need, ...]:
+        """Data beyond candles that must be given; empty for a strategy that candles suffice for."""
+        predicted = (Need("a model's predictions", self.predictions),) if self.predictions else ()
+        return (*predicted, *self.parameters.needs())
+
     def features(self) -> tuple[str, ...]:
         """Names of the features it reads; raw prices and volume are always at hand beside them."""
         return self.parameters.features()
@@ -136,7 +149,8 @@ class Strategy:
 
         Parameters
         ----------
-        columns : mapping of str to float64 (bars,)   features and raw columns; more are ignored
+        columns : mapping of str to float64 (bars,)   features, raw columns and those of `needs`;
+                                                      more are ignored
 
         Returns
         -------
@@ -149,20 +163,29 @@ class Strategy:
         Notes
         -----
         Reads columns up to and including bar t, at most `lookback_bars()` of them. A NaN in any
-        feature it reads at t gives direction 0 at t.
+        feature or needed column at t gives direction 0 at t.
         """
         return self.function(self._read(columns), self.parameters)
 
-    def signals_on(self, bars: Bars) -> Signals:
+    def signals_on(self, bars: Bars, extra: Columns | None = None) -> Signals:
         """`signals` on these candles, computing the features first.
 
-        Raises ConfigError for a strategy that reads a model's predictions: candles lack them.
+        Parameters
+        ----------
+        bars : Bars
+        extra : mapping of str to float64 (bars,)    the columns of `needs`, known at each close;
+                                                     `known_at_close` lays other data beside bars
+
+        Raises
+        ------
+        DataError      if a needed column is missing ('... needs an order book: columns ...'), of
+                       another shape or without a finite number
+        ConfigError    if `extra` holds a column that is not needed
         """
-        if self.predictions:
-            raise ConfigError(
-                f"{self.name} must be given columns {', '.join(self.predictions)}, candles have "
-                "none; call signals() with a predictor's probabilities"
-            )
+        extra = extra or {}
+        if not set(needed_columns(self.needs)) <= set(extra):
+            raise self.refusal()
+        check_extra(self.name, self.needs, extra, bars)
         from crypto_bot.features import compute_features
 
         columns: dict[str, PerBar] = {name: getattr(bars, name) for name in OHLCV}
@@ -170,10 +193,17 @@ class Strategy:
         if names:
             table = compute_features(bars, names)
             columns.update((name, table.column(name)) for name in names)
-        return self.signals(columns)
+        return self.signals({**columns, **extra})
+
+    def refusal(self) -> DataError:
+        """The error for running it without the data it needs; it names them and their columns."""
+        return refusal(self.name, self.needs)
 
     def _read(self, columns: Columns) -> dict[str, PerBar]:
-        names = (*self.features(), *self.prices, *self.predictions)
+        needed = needed_columns(self.needs)
+        if any(columns.get(name) is None for name in needed):
+            raise self.refusal()
+        names = (*self.features(), *self.prices, *needed)
         read: dict[str, PerBar] = {}
         length = -1
         for name in names:

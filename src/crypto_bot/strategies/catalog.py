@@ -1,4 +1,4 @@
-"""Which strategies exist, found by looking into this package, and which names are still to come."""
+"""Which strategies exist, found by looking into this package."""
 
 from __future__ import annotations
 
@@ -10,22 +10,6 @@ from typing import Any
 
 from crypto_bot.core.errors import ConfigError, nearest
 from crypto_bot.strategies.base import Definition, Strategy, enrolled
-
-_NAMED_BY_THE_GUIDES = {
-    "grid_bot": "levels round the VWAP",
-    "sniper_bot": "new listings",
-    "micro_scalp_bot": "one-minute scalps",
-    "bounce_scalper": "reversal candles",
-    "flash_crash_bot": "one-bar crashes",
-    "lstm_bot": "a sequence model",
-    "hft_engine": "order-book snapshots",
-    "stat_arb_bot": "two correlated symbols",
-    "range_arb_bot": "a kernel price",
-    "cross_chain_arb_bot": "prices of a second chain",
-    "dex_scalper": "gas prices",
-    "maker_spread": "an order book",
-}
-"""Spec name -> what it trades on. Until one exists here it is refused, never answered with zeros."""
 
 
 @cache
@@ -42,27 +26,15 @@ def definitions() -> Mapping[str, Definition]:
 
 
 def list_strategies() -> tuple[str, ...]:
-    """Names of all strategies that can be run, sorted."""
+    """Names of all strategies, sorted; `get_strategy(name).needs` says what must be given to one."""
     return tuple(sorted(definitions()))
 
 
-def strategies_not_available() -> dict[str, str]:
-    """Names the guides know that do not exist here yet, and what each trades on."""
-    existing = definitions()
-    return {name: on for name, on in _NAMED_BY_THE_GUIDES.items() if name not in existing}
-
-
 def definition(name: str) -> Definition:
-    """The strategy's declaration; raises ConfigError for a name that cannot be run."""
+    """The strategy's declaration; raises ConfigError for an unknown name."""
     found = definitions().get(name)
     if found is not None:
         return found
-    missing = strategies_not_available()
-    if name in missing:
-        raise ConfigError(
-            f"strategy must be one of {', '.join(list_strategies())}, was {name!r}, which is not "
-            f"available yet ({missing[name]})"
-        )
     raise ConfigError(
         f"strategy must be one of {', '.join(list_strategies())}, was {name!r}"
         f"{nearest(name, list_strategies())}"

@@ -40,6 +40,7 @@ def parameter_grid(name: str, size: int) -> list[dict[str, Any]]:
     Each parameter takes a few levels between its bounds (spaced by ratio where the bounds are
     positive), so that sets share features and the sweep computes few distinct ones. Two parameters
     give a lattice that a heat map can show; more give a low-discrepancy sample of the lattice.
+    Parameters that decide which data are needed stay at their defaults.
 
     >>> parameter_grid("sma_cross", 2)[0]
     {'fast': 10, 'slow': 30}
@@ -91,7 +92,11 @@ def _bounds(field: FieldInfo) -> tuple[float, float]:
 def _valid_sets(found: Definition, near: float, count: int, size: int) -> list[dict[str, Any]]:
     """Valid combinations of `count` levels each: all of a small lattice, a sample of a large one."""
     fields = found.parameters.model_fields
-    levels = [_field_levels(field, near, count) for field in fields.values()]
+    kept = found.parameters.data_choices
+    levels = [
+        [field.default] if name in kept else _field_levels(field, near, count)
+        for name, field in fields.items()
+    ]
     total = math.prod(len(values) for values in levels)
     combinations = product(*levels) if total <= _LATTICE_LIMIT else _sample(levels, 8 * size + 64)
     distinct = dict.fromkeys(combinations)

@@ -132,6 +132,8 @@ class StrategyDecisions:
     Parameters
     ----------
     strategy : Strategy    one that reads candles; for a model's probabilities use ModelDecisions
+
+    Raises ConfigError for a strategy on predictions, DataError for one that needs other data.
     """
 
     def __init__(self, strategy: Strategy) -> None:
@@ -140,6 +142,8 @@ class StrategyDecisions:
                 f"strategy must read candles only, was {strategy.name}, which needs "
                 f"{', '.join(strategy.predictions)}; use ModelDecisions with a predictor"
             )
+        if strategy.needs:
+            raise strategy.refusal()
         self._strategy = strategy
         self._names = (*strategy.features(), *OHLCV)
         self._rows = max(1, strategy.lookback_bars())
