@@ -76,11 +76,20 @@ def any_bars(*, longest: int = 200) -> st.SearchStrategy[Bars]:
     )
 
 
+LONGER = (
+    *("open@5m", "high@3m", "low@2m", "close@5m", "volume@15m", "close@1m"),
+    *("sma_10@5m", "ema_10@2m", "rsi_14@5m", "atr_14@3m", "stoch_d@15m", "macd_hist@3m"),
+    *("bb_percent_5@15m", "adx_14@2m", "donchian_high_20@15m", "volume_ratio@5m", "vwap_5@1h"),
+    *("obv_frac_20@5m", "return_std_5@15m", "sma_3@5m"),
+)
+"""Features of longer bars than the minutes of this module; each kind of step is among them."""
+
+
 def every_name() -> tuple[str, ...]:
-    """Each known feature, and each family with narrow windows besides its usual ones."""
+    """Each known feature, each family with narrow windows besides its usual ones, and `LONGER`."""
     narrow = (
         family.template.format(*(family.narrowest + step * k for k in range(len(family.windows))))
         for family in FAMILIES
         for step in (1, 4)
     )
-    return tuple(dict.fromkeys((*known_names(), *narrow)))
+    return tuple(dict.fromkeys((*known_names(), *narrow, *LONGER)))

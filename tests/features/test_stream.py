@@ -69,7 +69,7 @@ def test_a_state_of_other_definitions_is_refused():
         header, memory = str(saved["header"]), saved["memory"]
     for changed, message in [
         (header.replace('"definitions": "', '"definitions": "0'), "saved under others"),
-        (header.replace('"format": 1', '"format": 2'), "format 1, was 2"),
+        (header.replace('"format": 2', '"format": 1'), "format 2, was 1"),
     ]:
         file = io.BytesIO()
         np.savez(file, header=np.array(changed), memory=memory)

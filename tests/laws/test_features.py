@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from crypto_bot.core import OHLCV, Bars
-from crypto_bot.features import compute_features, feature
+from crypto_bot.core.timeframes import timeframe_ns
+from crypto_bot.features import Feature, compute_features, feature
 from crypto_bot.features.catalogue import ALIASES
 from crypto_bot.features.own import own_features
-from features.sample_bars import every_name, flat_bars, random_bars, rough_bars
+from features.sample_bars import LONGER, every_name, flat_bars, random_bars, rough_bars
 
 NAMES = every_name()
 BARS = random_bars(2600, seed=11)
@@ -25,19 +26,29 @@ def of(name: str) -> Compute:
     return lambda bars: compute_features(bars, [name]).values[:, 0]
 
 
+def known(name: str) -> Feature:
+    return feature(name, BARS.timeframe)
+
+
 def joined(first: Bars, then: Bars) -> Bars:
-    """`then` directly after `first`."""
-    shift = first.close_time[-1] - then.open_time[0]
+    """`then`, at its times, directly after `first`."""
+    shift = then.open_time[0] - first.close_time[-1]
     columns = {c: np.concatenate([getattr(first, c), getattr(then, c)]) for c in OHLCV}
-    times = np.concatenate([first.open_time, then.open_time + shift])
+    times = np.concatenate([first.open_time + shift, then.open_time])
     return replace(first, open_time=times, **columns)
+
+
+def continued(first: Bars, then: Bars) -> Bars:
+    """`then` directly after `first`, which keeps its times."""
+    shift = first.close_time[-1] - then.open_time[0]
+    return joined(first, replace(then, open_time=then.open_time + shift))
 
 
 def sees_the_future(compute: Compute, bars: Bars) -> bool:
     """Whether other bars after t, wilder ones or none at all, change any value up to t."""
     whole = compute(bars)
     for t in (1, 40, 333, len(bars) - 2):
-        other = joined(bars[: t + 1], rough_bars(len(bars) - t - 1, seed=t))
+        other = continued(bars[: t + 1], rough_bars(len(bars) - t - 1, seed=t))
         for changed in (compute(other)[: t + 1], compute(bars[: t + 1])):
             if not np.array_equal(changed, whole[: t + 1], equal_nan=True):
                 return True
@@ -64,11 +75,13 @@ def test_the_law_catches_a_feature_scaled_by_the_whole_history():
 @pytest.mark.parametrize("name", NAMES)
 def test_warmup_is_the_exact_number_of_leading_nan(name):
     is_missing = np.isnan(of(name)(BARS))
-    assert is_missing[: feature(name).warmup_bars].all()
-    assert not is_missing[feature(name).warmup_bars :].any()
+    warmup = known(name).warmup_bars
+    assert not is_missing[warmup:].any()
+    if "@" not in name:
+        assert is_missing[:warmup].all()
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if feature(name).settled_bars is not None])
+@pytest.mark.parametrize("name", [name for name in NAMES if known(name).settled_bars is not None])
 @pytest.mark.parametrize("before", ["calm", "wild", "dear"])
 def test_a_settled_value_has_forgotten_where_the_bars_began(name, before):
     past = {
@@ -76,9 +89,9 @@ def test_a_settled_value_has_forgotten_where_the_bars_began(name, before):
         "wild": random_bars(333, seed=2, volatility=0.1),
         "dear": random_bars(333, seed=3, price=1_000.0),
     }[before]
-    settled = feature(name).settled_bars
+    settled = known(name).settled_bars
     assert settled is not None
-    assert feature(name).warmup_bars <= settled < len(BARS) - 100
+    assert known(name).warmup_bars <= settled < len(BARS) - 100
     short, long = of(name)(BARS)[settled:], of(name)(joined(past, BARS))[len(past) + settled :]
     # Beside its own size counts its usual one: a difference of prices may pass through 0.
     size = np.maximum(np.abs(short), np.sqrt(np.mean(short**2)))
@@ -87,9 +100,42 @@ def test_a_settled_value_has_forgotten_where_the_bars_began(name, before):
 
 def test_a_value_that_never_settles_says_so():
     built_in = [name for name in NAMES if name not in own_features()]
-    assert [name for name in built_in if feature(name).settled_bars is None] == ["obv"]
+    assert [name for name in built_in if known(name).settled_bars is None] == ["obv"]
     apart = of("obv")(BARS[1:]) - of("obv")(BARS)[1:]
     assert np.abs(apart).min() > 0
+
+
+@pytest.mark.parametrize("name", LONGER)
+def test_a_longer_feature_is_defined_and_settled_in_time_wherever_the_bars_begin(name):
+    whole, found = of(name)(BARS), known(name)
+    every = timeframe_ns(name.partition("@")[2]) // BARS.interval_ns
+    for first in range(1, every + 1):
+        part = of(name)(BARS[first : first + found.settled_bars + every])
+        assert not np.isnan(part[found.warmup_bars :]).any()
+        kept = whole[first:][: len(part)][found.settled_bars :]
+        np.testing.assert_allclose(part[found.settled_bars :], kept, rtol=FORGOTTEN, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", LONGER)
+def test_bars_that_follow_within_the_same_longer_bar_change_nothing_before_them(name):
+    bars = BARS[:240]
+    whole = of(name)(bars)
+    for t in range(100, 220, 7):
+        wild = rough_bars(len(bars) - t - 1, seed=t)
+        other = replace(continued(bars[: t + 1], wild), open_time=bars.open_time)
+        assert np.array_equal(of(name)(other)[: t + 1], whole[: t + 1], equal_nan=True)
+
+
+def test_the_law_catches_a_longer_bar_that_is_known_when_it_opens():
+    """The daily close joined by its stamp, which is midnight: seen all day before it exists."""
+
+    def leaking(bars: Bars) -> np.ndarray:
+        longer = bars.open_time // (5 * bars.interval_ns)
+        last = np.searchsorted(longer, longer, side="right") - 1
+        return bars.close[last]
+
+    assert sees_the_future(leaking, BARS[:700])
+    assert not sees_the_future(of("close@5m"), BARS[:700])
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -97,7 +143,7 @@ def test_a_feature_reads_the_columns_it_names_and_no_other(name):
     other = random_bars(len(BARS), seed=99)
     low, high = np.minimum(other.low, BARS.low), np.maximum(other.high, BARS.high)
     swapped = {"low": low, "high": high, "open": other.open, "volume": other.volume}
-    inputs = feature(name).inputs
+    inputs = known(name).inputs
     values = of(name)(BARS)
     for column in ("open", "volume", "high", "low"):
         changed = of(name)(replace(BARS, **{column: _inside(column, swapped[column])}))

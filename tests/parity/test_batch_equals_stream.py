@@ -30,12 +30,16 @@ def assert_same_bits(one: np.ndarray, other: np.ndarray) -> None:
 @settings(deadline=None, derandomize=True, max_examples=60)
 @given(bars=any_bars())
 def test_every_feature_is_the_same_over_history_and_live(bars):
-    assert_same_bits(compute_features(bars, NAMES).values, streamed(FeatureStream(NAMES), bars))
+    assert_same_bits(
+        compute_features(bars, NAMES).values, streamed(FeatureStream(NAMES, bars.timeframe), bars)
+    )
 
 
 def test_stretches_of_history_join_without_a_trace():
     bars = rough_bars(2 * STRETCH + 7, seed=5)
-    assert_same_bits(compute_features(bars, NAMES).values, streamed(FeatureStream(NAMES), bars))
+    assert_same_bits(
+        compute_features(bars, NAMES).values, streamed(FeatureStream(NAMES, bars.timeframe), bars)
+    )
 
 
 @settings(deadline=None, derandomize=True, max_examples=40)

@@ -188,7 +188,7 @@ def _drift(
     if not names:
         return (), ()
     whole, _ = joined(stretches[0])
-    settled = settled_bars(names)
+    settled = settled_bars(names, whole.timeframe)
     left_out = level_features(whole[: settled + _TRIED_BARS], names)
     kept = tuple(name for name in names if name not in left_out)
     if not kept:

@@ -20,14 +20,14 @@ def warm_up_days(timeframe: str) -> int:
     As many as the longest memory of all strategies (default parameters) takes at the timeframe,
     within `WARM_UP_DAYS` and `MOST_WARM_UP_DAYS`.
     """
-    needed = -(-_longest_history_bars() * timeframe_ns(timeframe) // DAY_NS)
+    needed = -(-_longest_history_bars(timeframe) * timeframe_ns(timeframe) // DAY_NS)
     return min(max(needed, WARM_UP_DAYS), MOST_WARM_UP_DAYS)
 
 
 @cache
-def _longest_history_bars() -> int:
+def _longest_history_bars(timeframe: str) -> int:
     strategies = (get_strategy(name) for name in list_strategies())
-    return max(strategy.history_bars() for strategy in strategies if not strategy.predictions)
+    return max(each.history_bars(timeframe) for each in strategies if not each.predictions)
 
 
 def coarser(timeframes: Sequence[str], base: str) -> list[str]:

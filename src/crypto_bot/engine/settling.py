@@ -25,12 +25,13 @@ def exits_for(trader: DeclaresExit, exits: ExitOptions | None = None) -> ExitOpt
     return exits.replace(signal_exit=SignalExit(trader.signal_exit))
 
 
-def settled_bars(names: Iterable[str]) -> int:
+def settled_bars(names: Iterable[str], timeframe: str | None = None) -> int:
     """Bars before every one of these features has forgotten where the data began.
 
     Parameters
     ----------
     names : of features; raw prices and volume, which are settled at once, may be among them
+    timeframe : of the bars; needed for features of longer bars (`name@timeframe`)
 
     Returns
     -------
@@ -38,7 +39,8 @@ def settled_bars(names: Iterable[str]) -> int:
 
     Raises
     ------
-    ConfigError    for a feature that never settles: a restart would change what is traded
+    ConfigError    for a feature that never settles: a restart would change what is traded; for one of
+                   longer bars that are no multiple of the bars, or without `timeframe`
     """
     from crypto_bot.features import feature
 
@@ -46,7 +48,7 @@ def settled_bars(names: Iterable[str]) -> int:
     for name in names:
         if name in OHLCV:
             continue
-        settled = feature(name).settled_bars
+        settled = feature(name, timeframe).settled_bars
         if settled is None:
             raise ConfigError(
                 f"feature must settle to be traded on, {name} never forgets its first bar; "

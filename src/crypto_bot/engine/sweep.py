@@ -209,7 +209,9 @@ def _plan(
     )
     for options in chosen:
         matching_rules(plan.costs, options, plan.sizing)
-    settled_bars({name for setting in plan.settings for name in setting.features()})
+    read = {name for setting in plan.settings for name in setting.features()}
+    for timeframe in {item.timeframe for item in bars}:
+        settled_bars(read, timeframe)
     return plan
 
 
@@ -318,8 +320,8 @@ def _first_settled(setting: Strategy, bars: Bars, length: int) -> int:
     if names:
         from crypto_bot.features import feature
 
-        needed += max(feature(name).warmup_bars for name in names)
-    settled = settled_bars(names)
+        needed += max(feature(name, bars.timeframe).warmup_bars for name in names)
+    settled = settled_bars(names, bars.timeframe)
     needed = max(needed, settled + 1)
     if needed > len(bars):
         raise DataError(

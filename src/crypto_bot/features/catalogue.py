@@ -7,9 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, cached_property
 
+from crypto_bot.core.bars import OHLCV
 from crypto_bot.core.errors import ConfigError, nearest
+from crypto_bot.core.timeframes import SECOND_NS, timeframe_ns
 from crypto_bot.features import nodes as n
-from crypto_bot.features.nodes import Node
+from crypto_bot.features.nodes import Node, Series
 from crypto_bot.features.own import OwnFeature, own_features
 
 S0_FEATURES = (
@@ -59,19 +61,37 @@ class Feature:
     ----------
     name : str                  as asked for
     inputs : tuple of str       the raw columns it reads
-    warmup_bars : int           leading bars at which it is NaN
-    settled_bars : int or None  leading bars whose value still depends, by more than 1e-9 of the
-                                feature's size, on where the bars began; None: it never settles
     definition : str            in words, for model cards
-    node : Node                 the computation
+    node : Node or str          the computation, or the raw column it is
+    timeframe : str or None     of the bars it is asked for; needed to count bars of `name@timeframe`
     """
 
     name: str
     inputs: tuple[str, ...]
-    warmup_bars: int
-    settled_bars: int | None
     definition: str
-    node: Node
+    node: Series
+    timeframe: str | None = None
+
+    @property
+    def warmup_bars(self) -> int:
+        """Leading bars at which it is NaN; of `name@timeframe` at most as many.
+
+        Raises ConfigError for `name@timeframe` if the bars' own timeframe was not given.
+        """
+        return n.warmup_bars(self.node, _interval_s(self.timeframe))
+
+    @property
+    def settled_bars(self) -> int | None:
+        """Leading bars whose value still depends, by more than 1e-9 of the feature's size, on where
+        the bars began; None: it never settles.
+
+        Raises ConfigError for `name@timeframe` if the bars' own timeframe was not given.
+        """
+        return n.settled_bars(self.node, _interval_s(self.timeframe))
+
+
+def _interval_s(timeframe: str | None) -> int:
+    return 0 if timeframe is None else timeframe_ns(timeframe) // SECOND_NS
 
 
 @dataclass(frozen=True)
@@ -361,17 +381,27 @@ def known_names() -> tuple[str, ...]:
     return tuple(sorted({*named, *ALIASES, *S0_FEATURES, *TRAINER_FEATURES, *own_features()}))
 
 
-def feature(name: str) -> Feature:
-    """Resolve a feature's name; any window may be asked for.
+def feature(name: str, timeframe: str | None = None) -> Feature:
+    """Resolve a feature's name; any window may be asked for, and any longer timeframe.
+
+    Parameters
+    ----------
+    name : such as 'sma_50', or 'sma_50@1d': at each bar the value of the last 1d bar closed by then;
+        'close@1d' and the other raw columns too
+    timeframe : of the bars it is meant for, such as '5m'; may be left out unless `warmup_bars` or
+        `settled_bars` of a longer timeframe are wanted
 
     Raises
     ------
-    ConfigError    if no feature is called so (the nearest is named) or a window is out of range
+    ConfigError    if no feature is called so (the nearest is named), a window is out of range, or the
+                   longer timeframe is no whole multiple of the bars'
 
     >>> feature("sma_50").definition
     'mean of the last 50 closes'
     >>> feature("stoch_d").warmup_bars
     15
+    >>> feature("sma_50@1d", "4h").settled_bars
+    305
     >>> feature("obv").settled_bars is None
     True
     >>> feature("smma_10")
@@ -379,27 +409,57 @@ def feature(name: str) -> Feature:
         ...
     crypto_bot.core.errors.ConfigError: feature must be a known name, was 'smma_10'; did you mean 'sma_10'?
     """
-    own = own_features().get(name)
-    return _built_in(name) if own is None else _described(name, _own_node(own), own.definition)
+    plain, at, longer = name.partition("@")
+    own = own_features().get(plain)
+    if own is not None:
+        found = _described(plain, _own_node(own, timeframe), own.definition, timeframe)
+    elif at and plain in OHLCV:
+        found = Feature(plain, (plain,), plain, plain, timeframe)
+    else:
+        found = _built_in(plain, timeframe)
+    return _longer(found, longer) if at else found
+
+
+def _longer(plain: Feature, longer: str) -> Feature:
+    """The feature over longer bars; over the bars themselves where the timeframes are equal."""
+    name = f"{plain.name}@{longer}"
+    every_s, interval_s = _interval_s(_checked(name, longer)), _interval_s(plain.timeframe)
+    if interval_s and every_s % interval_s:
+        raise ConfigError(
+            f"timeframe of {name} must be a whole multiple of the bars' {plain.timeframe}, "
+            f"was {longer}"
+        )
+    node = plain.node if every_s == interval_s else n.held(plain.node, every_s)
+    definition = f"{plain.definition}, of the last {longer} bar closed by then"
+    return Feature(name, plain.inputs, definition, node, plain.timeframe)
+
+
+def _checked(name: str, longer: str) -> str:
+    try:
+        timeframe_ns(longer)
+    except ConfigError as error:
+        raise ConfigError(f"{name}: {error}") from None
+    return longer
 
 
 @cache
-def _built_in(name: str) -> Feature:
+def _built_in(name: str, timeframe: str | None) -> Feature:
     canonical = ALIASES.get(name, name)
     for family in FAMILIES:
         match = family.pattern.fullmatch(canonical)
         if match is not None:
             windows = tuple(map(int, match.groups()))
-            return _described(name, family.node(windows), family.definition.format(*windows))
+            node, definition = family.node(windows), family.definition.format(*windows)
+            return _described(name, node, definition, timeframe)
     raise ConfigError(f"feature must be a known name, was {name!r}{nearest(name, known_names())}")
 
 
-def _described(name: str, node: Node, definition: str) -> Feature:
-    return Feature(name, _raw(node), n.warmup_bars(node), n.settled_bars(node), definition, node)
+def _described(name: str, node: Node, definition: str, timeframe: str | None) -> Feature:
+    return Feature(name, _raw(node), definition, node, timeframe)
 
 
-def _own_node(own: OwnFeature) -> Node:
-    inputs = tuple(each if each in n.RAW else feature(each).node for each in own.inputs)
+def _own_node(own: OwnFeature, timeframe: str | None) -> Node:
+    inputs = tuple(each if each in OHLCV else feature(each, timeframe).node for each in own.inputs)
     return Node(n.OWN, inputs, own=own)
 
 

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from numba import njit
 
 from crypto_bot.core.arrays import PerBar, PerBarFeature
+from crypto_bot.features.higher import bucket_history, hold_history
 from crypto_bot.features.recursions import (
     balance_history,
     direction_history,
@@ -40,9 +41,12 @@ RATIO, CHANGE, BAND, SPREAD, PLACE, PRODUCT, MINUS, SCALED, TYPICAL = (
     17,
     18,
 )
-KIND, OUT, A, B, C, WINDOW, START, END = 0, 1, 2, 3, 4, 5, 6, 7
-"""Columns of a plan: what to do, rows to write and read, the window, and the state's place in memory."""
-FIELDS = 8
+BUCKET, HOLD = 19, 20
+KIND, OUT, A, B, C, WINDOW, START, END, CLOCK = 0, 1, 2, 3, 4, 5, 6, 7, 8
+"""Columns of a plan: what to do, rows to write and read, the window, the state's place in memory, and
+the clock it runs by: 0 the bars, others longer bars. A BUCKET makes its clock's bars and reads rows 0-5;
+its B is 1 where volume is read."""
+FIELDS = 9
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -107,18 +111,30 @@ def _formula(kind: int, a: PerBar, b: PerBar, c: PerBar, scale: float, out: PerB
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def advance(
-    plan: npt.NDArray[np.int64], scalars: PerBar, memory: PerBar, board: PerBarFeature, bars: int
+    plan: npt.NDArray[np.int64],
+    scalars: PerBar,
+    memory: PerBar,
+    board: PerBarFeature,
+    counts: npt.NDArray[np.int64],
 ) -> None:
-    """Carry every state of `memory` over `bars` more bars.
+    """Carry every state of `memory` over `counts[0]` more bars.
 
     plan int64 (nodes, FIELDS) and scalars float64 (nodes,): what to do, inputs before users;
-    board float64 (rows, at least bars): rows 0-4 hold open, high, low, close, volume on entry,
-    the others the nodes' values on return.
+    board float64 (rows, more than counts[0]): rows 0-5 hold open, high, low, close, volume and open
+    time (s, only if read) on entry, the others the nodes' values on return;
+    counts int64 (clocks,): bars of each clock, those of longer bars are written here.
     """
     for node in range(len(plan)):
         kind, window, scalar = plan[node, KIND], plan[node, WINDOW], scalars[node]
         state = memory[plan[node, START] : plan[node, END]]
-        out = board[plan[node, OUT], :bars]
+        clock = plan[node, CLOCK]
+        if kind == BUCKET:
+            reads_volume, row = plan[node, B] == 1, plan[node, OUT]
+            counts[clock] = bucket_history(
+                state, board, counts[0], window, int(scalar), reads_volume, row
+            )
+            continue
+        out = board[plan[node, OUT], : counts[clock]]
         a, b, c = board[plan[node, A]], board[plan[node, B]], board[plan[node, C]]
         if kind == MEAN:
             mean_history(state, a, window, out)
@@ -140,5 +156,7 @@ def advance(
             balance_history(state, a, b, out)
         elif kind == DIRECTION:
             direction_history(state, a, b, c, window, int(scalar), out)
+        elif kind == HOLD:
+            hold_history(state, a, b, out)
         else:
             _formula(kind, a, b, c, scalar, out)

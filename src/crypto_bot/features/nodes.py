@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
 
 from crypto_bot.core.arrays import PerBar
 from crypto_bot.core.bars import OHLCV
+from crypto_bot.core.errors import ConfigError
 from crypto_bot.features import driver
+from crypto_bot.features.higher import BUCKET_MEMORY
 from crypto_bot.features.own import OwnFeature
 from crypto_bot.features.windows import window_memory
 
-RAW = OHLCV
+RAW = (*OHLCV, "open_time")
+"""Columns a node may read: of the bars themselves, or of the longer bars of the node's clock."""
 OWN = 100
 """Kind of a node whose step a user registered."""
 FORGOTTEN = 1e-13
@@ -24,7 +27,11 @@ FORGOTTEN = 1e-13
 
 @dataclass(frozen=True)
 class Node:
-    """One computation: a kind of step, its inputs (raw column names or nodes), window and scalar."""
+    """One computation: a kind of step, its inputs (raw column names or nodes), window and scalar.
+
+    `clock` is the length in seconds of the longer bars it runs over, 0 for the bars themselves. A
+    HOLD runs over the bars and reads what runs over longer bars of `window` seconds.
+    """
 
     kind: int
     inputs: tuple[Node | str, ...]
@@ -32,20 +39,39 @@ class Node:
     scalar: float = 0.0
     delay: int = 0
     own: OwnFeature | None = None
+    clock: int = 0
 
 
 Series = Node | str
 
 
 @cache
-def warmup_bars(series: Series) -> int:
-    """Leading bars at which the series is not defined yet (NaN)."""
+def warmup_bars(series: Series, interval_s: int = 0) -> int:
+    """Leading bars at which the series is not defined yet (NaN); held values: at most as many.
+
+    `interval_s`, the length of the bars, is needed for held values only; ConfigError without it.
+    """
     if isinstance(series, str):
         return 0
     if series.own is not None:
         return series.own.warmup_bars
-    before = max(map(warmup_bars, series.inputs))
+    before = max(warmup_bars(each, interval_s) for each in series.inputs)
+    if series.kind == driver.HOLD:
+        return _until_closed(before, series, interval_s)
     return before + series.delay + _begins(series)
+
+
+def _until_closed(longer_bars: int, node: Node, interval_s: int) -> int:
+    """Bars before one more than `longer_bars` longer bars have surely closed.
+
+    Up to one bucket's bars pass before the first bucket that counts begins; with outages fewer.
+    """
+    if interval_s <= 0:
+        raise ConfigError(
+            "timeframe of the bars must be given where a feature of longer bars is counted in bars, "
+            "was None; feature(name, timeframe='5m')"
+        )
+    return (longer_bars + 2) * (node.window // interval_s) - 1
 
 
 def _begins(node: Node) -> int:
@@ -59,16 +85,18 @@ def _begins(node: Node) -> int:
 
 
 @cache
-def settled_bars(series: Series) -> int | None:
+def settled_bars(series: Series, interval_s: int = 0) -> int | None:
     """Leading bars whose value still depends on where the series began; None if every one does."""
     if isinstance(series, str):
         return 0
     if series.own is not None:
         return series.own.settled_bars
-    before = [settled_bars(each) for each in series.inputs]
+    before = [settled_bars(each, interval_s) for each in series.inputs]
     settled = [bars for bars in before if bars is not None]
     if series.kind == driver.BALANCE or len(settled) < len(before):
         return None
+    if series.kind == driver.HOLD:
+        return _until_closed(max(settled), series, interval_s)
     return max(settled) + series.delay + _begins(series) + _fades(series)
 
 
@@ -117,8 +145,30 @@ def start_memory(node: Node) -> PerBar:
         driver.SIGNED_VOLUME: (nan,),
         driver.BALANCE: (nan, 0.0),
         driver.DIRECTION: (0.0,) * 8,
+        driver.HOLD: (nan,),
     }
     return np.array(scalars.get(node.kind, ()), np.float64)
+
+
+def bucket_memory() -> PerBar:
+    """The state of a maker of longer bars that has seen nothing."""
+    return np.array([math.nan, *(0.0,) * (BUCKET_MEMORY - 1)])
+
+
+def held(series: Series, every_s: int) -> Node:
+    """The series over longer bars of `every_s` seconds, at each bar that of the last one closed."""
+    return Node(driver.HOLD, (_lifted(series, every_s),), every_s)
+
+
+def _lifted(series: Series, every_s: int) -> Series:
+    if isinstance(series, str):
+        return series
+    if series.kind == driver.HOLD:
+        raise ConfigError(
+            "a feature of longer bars must be of one timeframe, was of one in another"
+        )
+    inputs = tuple(_lifted(each, every_s) for each in series.inputs)
+    return replace(series, inputs=inputs, clock=every_s)
 
 
 def mean(x: Series, window: int) -> Node:

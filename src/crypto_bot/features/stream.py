@@ -14,10 +14,12 @@ import numpy as np
 from crypto_bot.core.arrays import PerBar, PerRow
 from crypto_bot.core.bars import Bar, Bars
 from crypto_bot.core.errors import DataError
+from crypto_bot.core.timeframes import SECOND_NS
 from crypto_bot.features.catalogue import S0_FEATURES, Feature
-from crypto_bot.features.history import Plan, plan_features, run_plan
+from crypto_bot.features.history import run_plan
+from crypto_bot.features.plans import Plan, plan_features
 
-_FORMAT = 1
+_FORMAT = 2
 
 
 class FeatureStream:
@@ -26,10 +28,11 @@ class FeatureStream:
     Parameters
     ----------
     names : feature names, as for `compute_features`
+    timeframe : of the bars, such as '5m'; needed for features of time or of longer bars only
 
     Raises
     ------
-    ConfigError    if a name is unknown, given twice, or none is given
+    ConfigError    if a name is unknown, given twice, or none is given, or needs the timeframe
 
     Notes
     -----
@@ -41,13 +44,11 @@ class FeatureStream:
     [nan, 1.5, 3.0]
     """
 
-    def __init__(self, names: Sequence[str] = S0_FEATURES) -> None:
-        self._take(plan_features(names))
-
-    def _take(self, plan: Plan) -> None:
-        self._plan = plan
-        self._memory: PerBar = plan.start.copy()
-        self._board = np.empty((plan.rows, 1))
+    def __init__(self, names: Sequence[str] = S0_FEATURES, timeframe: str | None = None) -> None:
+        self._plan: Plan = plan_features(names, timeframe)
+        self._memory: PerBar = self._plan.start.copy()
+        self._board = self._plan.board(1)
+        self.timeframe = timeframe
         self.bars_seen = 0
         self.last_open_time: int | None = None
 
@@ -77,6 +78,8 @@ class FeatureStream:
         """
         self._check(bar)
         self._board[:5, 0] = bar[1:]
+        if self._plan.reads_time:
+            self._board[5, 0] = bar.open_time // SECOND_NS
         self._plan.advance(self._memory, self._board, 1)
         self.bars_seen += 1
         self.last_open_time = bar.open_time
@@ -98,7 +101,7 @@ class FeatureStream:
     @classmethod
     def from_history(cls, bars: Bars, names: Sequence[str] = S0_FEATURES) -> Self:
         """A stream that has seen `bars`: as if each had been passed to `update`, only faster."""
-        stream = cls(names)
+        stream = cls(names, bars.timeframe)
         run_plan(stream._plan, stream._memory, bars, None)
         stream.bars_seen = len(bars)
         stream.last_open_time = int(bars.open_time[-1]) if len(bars) else None
@@ -109,6 +112,7 @@ class FeatureStream:
         header = {
             "format": _FORMAT,
             "names": self.names,
+            "timeframe": self.timeframe,
             "definitions": self._plan.digest,
             "bars_seen": self.bars_seen,
             "last_open_time": self.last_open_time,
@@ -126,7 +130,7 @@ class FeatureStream:
         DataError    if the content is damaged, or was saved under other feature definitions
         """
         header, memory = _read(content)
-        stream = cls(header["names"])
+        stream = cls(header["names"], header["timeframe"])
         if header["definitions"] != stream._plan.digest or memory.shape != stream._memory.shape:
             raise DataError(
                 "stream state must be of the present feature definitions, was saved under others; rebuild it by from_history"

@@ -89,9 +89,11 @@ def _sum_volume(volume: PerBar, first: Index) -> PerBar:
     """Sums as if by hand: exchanges add decimal quantities, and binary sums drift in the last digit.
 
     Where all volumes of a bucket are whole multiples of a decimal step, the multiples are added,
-    exactly, and divided once; else (simulated volumes) the binary sum stands.
+    exactly, and divided once; else (simulated volumes) the binary sum stands, added bar after bar as
+    a feature of longer bars does live.
     """
-    total: PerBar = np.add.reduceat(volume, first)
+    bucket = np.repeat(np.arange(len(first)), np.diff(first, append=len(volume)))
+    total: PerBar = np.bincount(bucket, weights=volume).astype(np.float64, copy=False)
     for step in _STEPS:
         multiples = np.rint(volume * step)
         is_decimal = np.logical_and.reduceat(multiples / step == volume, first)

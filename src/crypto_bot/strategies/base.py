@@ -129,16 +129,17 @@ class Strategy:
         """Bars of columns behind one signal, its own bar included; features' own history apart."""
         return self.parameters.lookback_bars()
 
-    def history_bars(self) -> int:
+    def history_bars(self, timeframe: str | None = None) -> int:
         """Bars after which a signal no longer depends on where the candles began.
 
-        Raises ConfigError if a feature never forgets its start.
+        `timeframe` is the candles'; features of longer bars (`name@timeframe`) need it. Raises
+        ConfigError if a feature never forgets its start.
         """
         from crypto_bot.features import feature
 
         longest = 0
         for name in self.features():
-            settled = feature(name).settled_bars
+            settled = feature(name, timeframe).settled_bars
             if settled is None:
                 raise ConfigError(f"{self.name} must read features that settle, {name} never does")
             longest = max(longest, settled)

@@ -51,7 +51,7 @@ def make_card(
         predictor.classes,
     ):
         raise DataError("dataset must be the one the model was trained on, was another or empty")
-    features = [feature(name) for name in dataset.feature_names]
+    features = [feature(name, dataset.timeframe) for name in dataset.feature_names]
     hold = dataset.label_definition.get("hold_threshold")
     return ModelCard(
         symbol=symbol or (dataset.symbols[0] if len(dataset.symbols) == 1 else POOLED),

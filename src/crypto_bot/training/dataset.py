@@ -130,8 +130,8 @@ def build_dataset(
     before every feature is settled, without a label (tail, outages), off the sampling grid, or with
     a NaN or infinite feature; `dropped` counts them.
     """
-    names = _checked_names(feature_names)
     ordered = _checked_bars(bars)
+    names = _checked_names(feature_names, ordered[0].timeframe)
     if sample_every_bars < 1:
         raise ConfigError(f"sample_every_bars must be at least 1, was {sample_every_bars}")
     options = NextUpOptions() if labels is None else labels
@@ -144,13 +144,13 @@ def build_dataset(
     return dataset
 
 
-def _checked_names(feature_names: Sequence[str]) -> tuple[str, ...]:
+def _checked_names(feature_names: Sequence[str], timeframe: str) -> tuple[str, ...]:
     names = tuple(feature_names)
     repeated = [name for name, count in Counter(names).items() if count > 1]
     if repeated or not names:
         raise ConfigError(f"feature_names must name each feature once, repeated {repeated}")
     for name in names:
-        if feature(name).settled_bars is None:
+        if feature(name, timeframe).settled_bars is None:
             twin = _SETTLED_TWINS.get(name)
             raise ConfigError(
                 f"feature_names must settle, {name!r} never does: it depends for ever on where the "
