@@ -10,7 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crypto_bot.core import ExitReason
-from crypto_bot.engine import CostOptions, ExitOptions, SizingOptions, exits_for, matching_rules
+from crypto_bot.engine import (
+    CostOptions,
+    ExitOptions,
+    SizingOptions,
+    conditions_of,
+    exits_for,
+    matching_rules,
+)
 from crypto_bot.feedback import compare_with_backtest
 from crypto_bot.strategies import get_strategy, list_strategies, parameter_grid
 from crypto_bot.trading import (
@@ -249,7 +256,10 @@ def test_the_replay_with_nothing_changed_is_the_backtest(name, seed, exits, sizi
     bars = market_of(seed)
     one = TradedSymbol(bars[HISTORY:], maker_of(name), bars[:HISTORY])
     rules = matching_rules(costs, exits_for(one.maker, exits), sizing)
-    replayed = replay_with_steps(one.bars, expected_signals(one), rules, sizing.initial_cash, {})
+    conditions = conditions_of(one.bars, CostOptions(), exits, sizing)
+    replayed = replay_with_steps(
+        one.bars, expected_signals(one), rules, conditions, sizing.initial_cash, {}
+    )
     backtest = expected_backtest(one, exits=exits, sizing=sizing, costs=costs)
     assert replayed.tobytes() == backtest.trades.tobytes()
 

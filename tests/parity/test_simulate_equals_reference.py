@@ -10,11 +10,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crypto_bot.core import TRADE
-from crypto_bot.engine import simulate
+from crypto_bot.engine import conditions_of, simulate
 from crypto_bot.engine.matching import matching_rules
 from crypto_bot.engine.metrics import METRICS, metric_columns
 from crypto_bot.engine.sweep_kernel import direction_room, prepare_market, sweep_kernel
-from reference.engine_cases import markets, option_sets, random_bars, random_direction, signals
+from reference.engine_cases import (
+    finer_bars,
+    funding_every_eight_hours,
+    markets,
+    option_sets,
+    random_bars,
+    random_direction,
+    rich_option_sets,
+    signals,
+)
 from reference.engine_reference import reference_backtest
 
 CLOSE = {"rel": 1e-9, "abs": 1e-9}
@@ -38,6 +47,55 @@ def test_simulate_equals_the_plain_twin(market, options):
     assert result.refused_entries == account.refused
     assert set(metrics) == set(METRICS)
     assert_same_metrics(asdict(result.metrics), metrics)
+
+
+@settings(max_examples=400, deadline=None, derandomize=True)
+@given(markets(), rich_option_sets(), st.booleans(), st.sampled_from([0.0, 0.0003, -0.01]))
+def test_every_rule_of_simulate_equals_the_plain_twin(market, options, has_finer, rate):
+    bars, direction = market
+    costs, exits, sizing = options
+    funding = funding_every_eight_hours(bars, rate) if rate else None
+    finer = finer_bars(bars) if has_finer else None
+    result = simulate(
+        bars,
+        signals(direction),
+        costs=costs,
+        exits=exits,
+        sizing=sizing,
+        funding=funding,
+        finer=finer,
+    )
+    conditions = conditions_of(bars, costs, exits, sizing)
+    known = list(zip(*(column.tolist() for column in conditions[2:]), strict=True))
+    payments = [] if funding is None else list(zip(funding.time_ns, funding.rate, strict=True))
+    account, metrics = reference_backtest(
+        bars, direction, costs, exits, sizing, known, payments, finer
+    )
+    assert len(result.trades) == len(account.trades)
+    for ours, twin in zip(result.trades, account.trades, strict=True):
+        for name in TRADE.names:
+            assert ours[name] == pytest.approx(twin[name], **CLOSE), name
+    np.testing.assert_allclose(result.equity, account.equity, rtol=1e-9, atol=1e-8)
+    assert result.refused_entries == account.refused
+    assert (result.ambiguous_exits, result.resolved_exits) == (account.ambiguous, account.resolved)
+    assert_same_metrics(asdict(result.metrics), metrics)
+    assert_conserved(result)
+
+
+def assert_conserved(result):
+    """Cash + value = equity at each close; what was earned less fees and financing is the change."""
+    trades, bars = result.trades, result.bars
+    cash, paid = result.sizing.initial_cash, 0.0
+    moves = np.zeros(len(bars))
+    np.add.at(
+        moves,
+        result.fills["bar"],
+        -result.fills["quantity"] * result.fills["price"] - result.fills["fee"],
+    )
+    paid = trades["financing_quote"].sum()
+    final = cash + moves.sum() - paid + result.position[-1] * bars.close[-1]
+    assert result.equity[-1] == pytest.approx(final, rel=1e-9, abs=1e-8)
+    assert result.equity[-1] - cash == pytest.approx(trades["pnl_quote"].sum(), rel=1e-9, abs=1e-7)
 
 
 @settings(max_examples=300, deadline=None, derandomize=True)

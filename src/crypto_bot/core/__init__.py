@@ -1,6 +1,7 @@
 """Nouns everyone shares: bars, orders, models, options, errors, time. Imports no other stage."""
 
 from crypto_bot.core.bars import OHLCV, Bar, Bars, symbol_slug
+from crypto_bot.core.funding import FundingRates
 from crypto_bot.core.models import ModelCard, Predictor
 from crypto_bot.core.options import Options
 from crypto_bot.core.orders import (
@@ -21,6 +22,7 @@ __all__ = [
     "Bars",
     "ExitReason",
     "Fill",
+    "FundingRates",
     "ModelCard",
     "Options",
     "Order",

@@ -32,6 +32,7 @@ class ExitReason(IntEnum):
     TRAILING = 4
     TARGET = 5
     TIME = 6
+    LIQUIDATION = 7
 
 
 TRADE = np.dtype(
@@ -45,7 +46,8 @@ TRADE = np.dtype(
         ("entry_price", np.float64),  # after slippage
         ("exit_price", np.float64),  # after slippage; last close while open
         ("fees_quote", np.float64),
-        ("pnl_quote", np.float64),  # after fees
+        ("financing_quote", np.float64),  # funding and borrowing paid while held
+        ("pnl_quote", np.float64),  # after fees and financing
         ("return_frac", np.float64),  # pnl / (quantity * entry_price)
         ("exit_reason", np.int8),
     ]

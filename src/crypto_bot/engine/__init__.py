@@ -37,15 +37,15 @@ open, reason STOP, and nothing is entered again.
 win rate, profit factor, expectancy and `trades` count closed trades only.
 """
 
+from crypto_bot.engine.financing import borrow_due, financing, funding_due, liquidation_price
 from crypto_bot.engine.ledger import FILL, fill_rows, round_trips
 from crypto_bot.engine.matching import (
+    UNASKED,
     AccountState,
     BarEvents,
     FillEvent,
-    MatchingRules,
     advance,
     decide,
-    matching_rules,
     open_account,
 )
 from crypto_bot.engine.metrics import METRICS, Metrics
@@ -57,6 +57,15 @@ from crypto_bot.engine.options import (
     SizingMethod,
     SizingOptions,
 )
+from crypto_bot.engine.rules import (
+    Conditions,
+    Known,
+    MatchingRules,
+    conditions_of,
+    is_plain,
+    known_features,
+    matching_rules,
+)
 from crypto_bot.engine.settling import exits_for, settled_bars
 from crypto_bot.engine.simulate import BacktestResult, simulate
 from crypto_bot.engine.sweep import SWEEP_SCHEMA, SkippedTrial, SweepResult, sweep
@@ -65,12 +74,15 @@ __all__ = [
     "FILL",
     "METRICS",
     "SWEEP_SCHEMA",
+    "UNASKED",
     "AccountState",
     "BacktestResult",
     "BarEvents",
+    "Conditions",
     "CostOptions",
     "ExitOptions",
     "FillEvent",
+    "Known",
     "MatchingRules",
     "Metrics",
     "Reentry",
@@ -80,9 +92,16 @@ __all__ = [
     "SkippedTrial",
     "SweepResult",
     "advance",
+    "borrow_due",
+    "conditions_of",
     "decide",
     "exits_for",
     "fill_rows",
+    "financing",
+    "funding_due",
+    "is_plain",
+    "known_features",
+    "liquidation_price",
     "matching_rules",
     "open_account",
     "round_trips",

@@ -20,6 +20,7 @@ FILL = np.dtype(
         ("price", np.float64),  # after slippage
         ("fee", np.float64),  # quote
         ("reason", np.int8),  # ExitReason of an exit, 0 for an entry
+        ("financing", np.float64),  # funding and borrowing paid since the entry, told at the exit
     ]
 )
 """One fill of a backtest. One position at a time: entries at even places, exits at odd ones."""
@@ -27,7 +28,7 @@ FILL = np.dtype(
 
 def fill_rows(bar: int, events: BarEvents) -> list[tuple[Any, ...]]:
     """The fills of one bar as rows for ``np.array(rows, FILL)``."""
-    places = zip(events, (True, True, False), strict=True)
+    places = zip(events[:3], (True, True, False), strict=True)
     return [(bar, is_at_open, *fill) for fill, is_at_open in places if fill.quantity != 0.0]
 
 
@@ -36,6 +37,7 @@ def round_trips(
     open_time: PerBarTime,
     close_time: PerBarTime,
     last_close: float,
+    open_financing: float = 0.0,
 ) -> PerTrade:
     """Pair each entry with its exit.
 
@@ -44,6 +46,7 @@ def round_trips(
     fills : FILL (fills,)     in order of time; rows of `fill_rows` will do
     open_time, close_time : int64 (bars,)   times of the bars that `fills.bar` counts
     last_close : float        marks the position that is still open
+    open_financing : float    what that position has paid for being held
 
     Returns
     -------
@@ -67,12 +70,15 @@ def round_trips(
     trades["exit_price"][:closed] = exits["price"]
     trades["fees_quote"][:closed] += exits["fee"]
     trades["exit_reason"][:closed] = exits["reason"]
+    trades["financing_quote"][:closed] = exits["financing"]
     if len(entries) > closed:
         trades["exit_bar"][closed] = -1
         trades["exit_time"][closed] = close_time[-1]
         trades["exit_price"][closed] = last_close
         trades["exit_reason"][closed] = ExitReason.OPEN
+        trades["financing_quote"][closed] = open_financing
     moved = trades["exit_price"] - trades["entry_price"]
-    trades["pnl_quote"] = moved * entries["quantity"] - trades["fees_quote"]
+    costs = trades["fees_quote"] + trades["financing_quote"]
+    trades["pnl_quote"] = moved * entries["quantity"] - costs
     trades["return_frac"] = trades["pnl_quote"] / (trades["quantity"] * trades["entry_price"])
     return trades

@@ -35,6 +35,9 @@ class SizingMethod(StrEnum):
     PERCENT_OF_EQUITY = "percent_of_equity"
     FIXED_QUOTE = "fixed_quote"
     RISK_TO_STOP = "risk_to_stop"
+    FIXED_QUANTITY = "fixed_quantity"
+    HALF_KELLY = "half_kelly"
+    VOLATILITY_TARGET = "volatility_target"
 
 
 class CostOptions(Options):
@@ -57,6 +60,24 @@ class CostOptions(Options):
         ge=0,
         lt=1,
         description="market and stop fills are worse by this fraction of price",
+    )
+    slippage_atr_mult: float = Field(
+        default=0.0,
+        ge=0,
+        le=10,
+        description="more slippage: this many ATRs (exits.atr_bars) of the deciding bar, over price",
+    )
+    slippage_volume_mult: float = Field(
+        default=0.0,
+        ge=0,
+        le=10,
+        description="more slippage: this times sqrt(order / mean volume of the last 20 bars)",
+    )
+    borrow_rate_annual_frac: float = Field(
+        default=0.0,
+        ge=0,
+        le=10,
+        description="interest a year on what a short or a leveraged long borrows",
     )
     quantity_step: float = Field(
         default=0.0, ge=0, description="quantities are floored to multiples of this, base; 0 = any"
@@ -84,6 +105,25 @@ class ExitOptions(Options):
         lt=1,
         description="stop distance from the best price so far; None = none",
     )
+    stop_loss_atr: float | None = Field(
+        default=None,
+        gt=0,
+        le=1000,
+        description="stop distance in ATRs at the decision; None = none",
+    )
+    take_profit_atr: float | None = Field(
+        default=None,
+        gt=0,
+        le=1000,
+        description="target distance in ATRs at the decision; None = none",
+    )
+    trailing_stop_atr: float | None = Field(
+        default=None,
+        gt=0,
+        le=1000,
+        description="stop distance from the best price so far, ATRs at the decision; None = none",
+    )
+    atr_bars: int = Field(default=14, ge=2, le=1000, description="window of the ATR, bars")
     max_holding_bars: int | None = Field(
         default=None, ge=1, description="closes after which the position is sold; None = unlimited"
     )
@@ -101,21 +141,47 @@ class ExitOptions(Options):
 
 
 class SizingOptions(Options):
-    """How large a position is. No leverage: the notional never exceeds equity."""
+    """How large a position is; its notional never exceeds `leverage` times equity."""
 
     method: SizingMethod = Field(default=SizingMethod.PERCENT_OF_EQUITY, description="sizing rule")
     fraction: float = Field(
         default=1.0,
         gt=0,
         le=1,
-        description="percent_of_equity: share of equity spent, fee included",
+        description="percent_of_equity: share of equity (times leverage) spent, fee included",
     )
+    quantity: float = Field(default=1.0, gt=0, description="fixed_quantity: base currency")
     quote: float = Field(default=1_000.0, gt=0, description="fixed_quote: notional, quote currency")
     risk_frac: float = Field(
         default=0.01,
         gt=0,
         le=1,
         description="risk_to_stop: share of equity lost at the stop, before costs",
+    )
+    kelly_cap_frac: float = Field(
+        default=0.10, gt=0, le=1, description="half_kelly: never more of equity than this"
+    )
+    kelly_floor_frac: float = Field(
+        default=0.01, ge=0, le=1, description="half_kelly: never less, so that it goes on learning"
+    )
+    kelly_minimum_trades: int = Field(
+        default=20, ge=2, description="half_kelly: the floor until so many trades are closed"
+    )
+    target_volatility_annual_frac: float = Field(
+        default=0.2, gt=0, le=10, description="volatility_target: wanted deviation of equity a year"
+    )
+    volatility_bars: int = Field(
+        default=20, ge=2, le=10_000, description="volatility_target: window of the returns, bars"
+    )
+    leverage: float = Field(
+        default=1.0, ge=1, le=125, description="largest notional as a multiple of equity"
+    )
+    maintenance_margin_frac: float | None = Field(
+        default=None,
+        gt=0,
+        lt=1,
+        description="liquidated where equity falls to this share of the notional; "
+        "None = 0.05 with leverage, never without",
     )
     allow_short: bool = Field(default=True, description="False: direction -1 only closes longs")
     initial_cash: float = Field(default=100_000.0, gt=0, description="quote currency at the start")

@@ -7,26 +7,17 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
-from crypto_bot.core.arrays import PerBar, PerBarDirection, PerTrade
+from crypto_bot.core.arrays import PerBar, PerTrade
 from crypto_bot.core.bars import Bars
 from crypto_bot.core.errors import DataError
+from crypto_bot.core.funding import FundingRates
 from crypto_bot.core.orders import Signals
-from crypto_bot.engine.ledger import FILL, round_trips
-from crypto_bot.engine.matching import (
-    AccountState,
-    FillEvent,
-    MatchingRules,
-    advance,
-    decide,
-    matching_rules,
-    open_account,
-)
+from crypto_bot.engine.ledger import round_trips
 from crypto_bot.engine.metrics import Metrics, metrics_of, tally
 from crypto_bot.engine.options import CostOptions, ExitOptions, SizingOptions
-
-_FIRST_ROOM = 64
+from crypto_bot.engine.rules import conditions_of, matching_rules
+from crypto_bot.engine.walk import walk
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,13 +26,16 @@ class BacktestResult:
 
     Attributes
     ----------
-    bars, signals, costs, exits, sizing    what was simulated
+    bars, signals, costs, exits, sizing, funding    what was simulated
     trades : TRADE (trades,)               round trips; an open position last, reason OPEN
     fills : FILL (fills,)                  every fill in order
     equity : float64 (bars,)               marked at each close, quote
     position : float64 (bars,)             signed quantity held at each close, base
     metrics : Metrics
     refused_entries : int                  entries below the venue's minimum or without cash
+    ambiguous_exits : int    bars in which stop and target were both touched and only the rule "the
+                             stop came first" decided
+    resolved_exits : int     the same, decided by finer bars
     """
 
     bars: Bars
@@ -55,6 +49,9 @@ class BacktestResult:
     position: PerBar
     metrics: Metrics
     refused_entries: int
+    funding: FundingRates | None = None
+    ambiguous_exits: int = 0
+    resolved_exits: int = 0
 
 
 def simulate(
@@ -64,6 +61,9 @@ def simulate(
     costs: CostOptions | None = None,
     exits: ExitOptions | None = None,
     sizing: SizingOptions | None = None,
+    funding: FundingRates | None = None,
+    finer: Bars | None = None,
+    history: Bars | None = None,
 ) -> BacktestResult:
     """Trade the signals on the bars, with costs.
 
@@ -72,6 +72,11 @@ def simulate(
     bars : Bars             at least one
     signals : Signals       direction int8 (bars,) in {-1, 0, +1}; score float64 (bars,) in 0..1
     costs, exits, sizing    None: their defaults
+    funding : FundingRates    of a perpetual; None: nobody pays
+    finer : Bars            a finer timeframe of the same symbol, or a part of it: decides which of
+                            stop and target came first inside a bar; None: the stop did
+    history : Bars          bars just before, on which ATR, volatility and volume settle; None: an
+                            option that asks for them enters nothing while they are unknown
 
     Returns
     -------
@@ -80,7 +85,7 @@ def simulate(
     Raises
     ------
     DataError      if there is no bar, or signals have another length or type, or hold NaN or
-                   values out of range
+                   values out of range, or funding, finer bars or history do not fit the bars
     ConfigError    if sizing by risk_to_stop has no stop
 
     Notes
@@ -89,20 +94,16 @@ def simulate(
     later bars. The semantics are in `crypto_bot.engine`.
     """
     costs, exits, sizing = costs or CostOptions(), exits or ExitOptions(), sizing or SizingOptions()
-    rules = matching_rules(costs, exits, sizing)
+    rules = matching_rules(costs, exits, sizing, has_funding=funding is not None)
     check_bars(bars)
     check_signals(bars, signals)
-    equity, position, fills, refused = _replay(
-        bars.open,
-        bars.high,
-        bars.low,
-        bars.close,
-        *signals,
-        open_account(sizing.initial_cash),
-        rules,
+    conditions = conditions_of(bars, costs, exits, sizing, funding=funding, history=history)
+    walked = walk(bars, signals, conditions, rules, sizing.initial_cash, finer)
+    last_close = float(bars.close[-1])
+    trades = round_trips(
+        walked.fills, bars.open_time, bars.close_time, last_close, walked.open_financing
     )
-    trades = round_trips(fills, bars.open_time, bars.close_time, float(bars.close[-1]))
-    sums = tally(trades, fills, equity, position, bars, sizing.initial_cash)
+    sums = tally(trades, walked.fills, walked.equity, walked.position, bars, sizing.initial_cash)
     return BacktestResult(
         bars=bars,
         signals=signals,
@@ -110,51 +111,15 @@ def simulate(
         exits=exits,
         sizing=sizing,
         trades=trades,
-        fills=fills,
-        equity=equity,
-        position=position,
+        fills=walked.fills,
+        equity=walked.equity,
+        position=walked.position,
         metrics=metrics_of(sums, bars, sizing.initial_cash),
-        refused_entries=refused,
+        refused_entries=walked.refused_entries,
+        funding=funding,
+        ambiguous_exits=walked.ambiguous_exits,
+        resolved_exits=walked.resolved_exits,
     )
-
-
-@njit(cache=True, nogil=True)
-def _replay(
-    open_: PerBar,
-    high: PerBar,
-    low: PerBar,
-    close: PerBar,
-    direction: PerBarDirection,
-    score: PerBar,
-    state: AccountState,
-    rules: MatchingRules,
-) -> tuple[PerBar, PerBar, npt.NDArray[Any], int]:
-    bars = len(close)
-    equity, position = np.empty(bars), np.empty(bars)
-    fills, count = np.empty(_FIRST_ROOM, FILL), 0
-    for t in range(bars):
-        state, events = advance(state, t, open_[t], high[t], low[t], close[t], rules)
-        if count + 3 > len(fills):
-            fills = np.concatenate((fills, np.empty(len(fills), FILL)))
-        if events.exit_open.quantity != 0.0:
-            count = _record(fills, count, t, True, events.exit_open)
-        if events.entry_open.quantity != 0.0:
-            count = _record(fills, count, t, True, events.entry_open)
-        if events.exit_inside.quantity != 0.0:
-            count = _record(fills, count, t, False, events.exit_inside)
-        equity[t], position[t] = state.equity, state.quantity
-        state = decide(state, direction[t], score[t], rules)
-    return equity, position, fills[:count].copy(), state.refused_entries
-
-
-@njit(cache=True, nogil=True)
-def _record(
-    fills: npt.NDArray[Any], count: int, bar: int, is_at_open: bool, fill: FillEvent
-) -> int:
-    row = fills[count]
-    row.bar, row.is_at_open = bar, is_at_open
-    row.quantity, row.price, row.fee, row.reason = fill.quantity, fill.price, fill.fee, fill.reason
-    return count + 1
 
 
 def check_bars(bars: Bars) -> None:

@@ -11,19 +11,22 @@ import numpy as np
 from crypto_bot.core.arrays import PerTrade
 from crypto_bot.core.bars import Bar, symbol_slug
 from crypto_bot.core.errors import ConfigError, DataError, Rejected
+from crypto_bot.core.funding import FundingRates
 from crypto_bot.core.orders import ExitReason, Fill, Order, OrderType, Position, Side
 from crypto_bot.core.timeframes import SECOND_NS, timeframe_ns
+from crypto_bot.engine.financing import YEAR_NS
 from crypto_bot.engine.ledger import fill_rows, round_trips
 from crypto_bot.engine.matching import (
     AccountState,
     BarEvents,
     FillEvent,
-    MatchingRules,
     advance,
     decide,
-    entry_quantity,
+    market_slippage,
     open_account,
 )
+from crypto_bot.engine.rules import UNASKED, Known, MatchingRules
+from crypto_bot.engine.sizing import kelly_fraction, sized_quantity
 
 EXIT, ENTRY, PROTECT = "exit", "entry", "protect"
 """Legs: close at the next open, open at the next open, stop and target that rest with a position."""
@@ -49,7 +52,7 @@ class Broker(Protocol):
         """What is held now."""
         ...
 
-    def intents(self, direction: int, score: float) -> tuple[Order, ...]:
+    def intents(self, direction: int, score: float, known: Known = UNASKED) -> tuple[Order, ...]:
         """Orders for the next open that this decision at the last close asks for; nothing is sent."""
         ...
 
@@ -76,6 +79,7 @@ class PaperBroker:
     rules : MatchingRules      from `engine.matching_rules`
     cash_quote : float         > 0, what the account opens with
     run_id : str               first part of every client id
+    funding : FundingRates     of a perpetual, as far as known; None: nobody pays
 
     Notes
     -----
@@ -85,7 +89,14 @@ class PaperBroker:
     """
 
     def __init__(
-        self, symbol: str, timeframe: str, rules: MatchingRules, *, cash_quote: float, run_id: str
+        self,
+        symbol: str,
+        timeframe: str,
+        rules: MatchingRules,
+        *,
+        cash_quote: float,
+        run_id: str,
+        funding: FundingRates | None = None,
     ) -> None:
         if not cash_quote > 0:
             raise ConfigError(f"{symbol} cash_quote must be > 0, was {cash_quote}")
@@ -94,6 +105,7 @@ class PaperBroker:
         self._rules = rules
         self._prefix = f"{run_id}-{symbol_slug(symbol)}"
         self._interval_ns = timeframe_ns(timeframe)
+        self._funding = funding
         self._account = open_account(cash_quote)
         self._open_times: list[int] = []
         self._close = 0.0
@@ -139,11 +151,21 @@ class PaperBroker:
                 f"{self._open_times[-1]}; give each closed bar once"
             )
         before, index = self._account, len(self._open_times)
+        funding_due, borrow_due = self._due(bar.open_time)
         self._open_times.append(bar.open_time)
         self._close = bar.close
         self._intended.clear()
         self._account, events = advance(
-            before, index, bar.open, bar.high, bar.low, bar.close, self._rules
+            before,
+            index,
+            bar.open,
+            bar.high,
+            bar.low,
+            bar.close,
+            funding_due,
+            borrow_due,
+            False,
+            self._rules,
         )
         rows = fill_rows(index, events)
         if not rows:
@@ -151,13 +173,24 @@ class PaperBroker:
         self._fill_rows += rows
         return self._fills(bar, events, was_exit_pending=before.pending_exit != 0)
 
-    def intents(self, direction: int, score: float) -> tuple[Order, ...]:
+    def _due(self, open_time: int) -> tuple[float, float]:
+        """Funding and interest rates due at this open, as `conditions_of` has them."""
+        if not self._open_times:
+            return 0.0, 0.0
+        before = self._open_times[-1]
+        borrow_due = self._rules.borrow_rate_annual_frac * ((open_time - before) / YEAR_NS)
+        if self._funding is None:
+            return 0.0, borrow_due
+        first, last = np.searchsorted(self._funding.time_ns, (before, open_time), side="right")
+        return sum(self._funding.rate[first:last].tolist(), 0.0), borrow_due
+
+    def intents(self, direction: int, score: float, known: Known = UNASKED) -> tuple[Order, ...]:
         """Orders for the next open that this decision at the last close asks for.
 
-        Call once a bar, after `on_bar`. The exit of a reversal comes before its entry; an entry is
+        Call once a bar, after `on_bar`. `known` is what the rules ask about this bar. The exit of a reversal comes before its entry; an entry is
         followed by its protective order when the rules have a stop, target or trailing stop.
         """
-        after = decide(self._account, direction, score, self._rules)
+        after = decide(self._account, direction, score, known, self._rules)
         self._intended.clear()
         if not (after.pending_exit or after.pending_entry):
             self._account = after
@@ -201,7 +234,13 @@ class PaperBroker:
     def trades(self) -> PerTrade:
         """TRADE (trades,): round trips so far; one still open ends the list, at the last close."""
         open_time = np.array(self._open_times, np.int64)
-        return round_trips(self._fill_rows, open_time, open_time + self._interval_ns, self._close)
+        return round_trips(
+            self._fill_rows,
+            open_time,
+            open_time + self._interval_ns,
+            self._close,
+            self._account.financing,
+        )
 
     def to_state(self) -> dict[str, Any]:
         """Everything needed to go on later, as JSON values."""
@@ -229,7 +268,8 @@ class PaperBroker:
                     f"{self._symbol} account state must have {name} {own[name]}, was {state[name]}; "
                     "start a new run to change it"
                 )
-        self._account = AccountState(**state["account"])
+        account = dict(state["account"])
+        self._account = AccountState(**{**account, "known": Known(*account["known"])})
         self._open_times, self._close = list(state["open_times"]), float(state["close"])
         self._fill_rows = [tuple(row) for row in state["fills"]]
         self._ids, self._intended = dict(state["ids"]), {}
@@ -241,8 +281,7 @@ class PaperBroker:
         return self._order(EXIT, reason, side, OrderType.MARKET, abs(held), words)
 
     def _entry_orders(self, direction: int) -> list[Order]:
-        price = self._close * (1.0 + direction * self._rules.slippage_frac)
-        size = float(entry_quantity(self._account.equity, price, self._rules))
+        size = self._estimated_size(direction)
         towards, away = (Side.BUY, Side.SELL) if direction > 0 else (Side.SELL, Side.BUY)
         orders = [self._order(ENTRY, direction, towards, OrderType.MARKET, size, "signal")]
         if self._has_guards:
@@ -253,6 +292,19 @@ class PaperBroker:
             )
             orders.append(self._order(PROTECT, 0, away, OrderType.STOP, size, words))
         return orders
+
+    def _estimated_size(self, direction: int) -> float:
+        """The entry's quantity if the next bar opened at this close."""
+        account, rules = self._account, self._rules
+        known = account.known
+        price = self._close * (1.0 + direction * market_slippage(0.0, known, rules))
+        sums = (account.trades, account.wins, account.win_sum, account.loss_sum)
+        kelly = kelly_fraction(*sums, rules)
+        return float(
+            sized_quantity(
+                account.equity, price, known.atr, known.volatility, kelly, float("inf"), rules
+            )
+        )
 
     def _order(
         self, leg: str, value: int, side: Side, kind: OrderType, quantity: float, reason: str
@@ -297,6 +349,9 @@ def _guard_distances(rules: MatchingRules) -> dict[str, float]:
         "stop": rules.stop_loss_frac,
         "target": rules.take_profit_frac,
         "trailing": rules.trailing_stop_frac,
+        "stop_atr": rules.stop_loss_atr,
+        "target_atr": rules.take_profit_atr,
+        "trailing_atr": rules.trailing_stop_atr,
     }
 
 

@@ -10,8 +10,8 @@ from crypto_bot.core.arrays import PerRow
 from crypto_bot.core.bars import Bar
 from crypto_bot.core.errors import DataError
 from crypto_bot.core.orders import Fill
-from crypto_bot.engine.matching import matching_rules
 from crypto_bot.engine.options import CostOptions, ExitOptions, SizingOptions
+from crypto_bot.engine.rules import Known, annual_scale, known_features, matching_rules
 from crypto_bot.engine.settling import exits_for
 from crypto_bot.features import FeatureStream, compute_features
 from crypto_bot.journal import Decision
@@ -35,27 +35,35 @@ class Lane:
         sizing: SizingOptions,
         run_id: str,
     ) -> None:
-        bars, names = traded.bars, traded.maker.feature_names
+        bars, own = traded.bars, traded.maker.feature_names
+        options = (costs, exits_for(traded.maker, exits), sizing)
+        rules = matching_rules(*options, has_funding=traded.funding is not None)
         self.broker = PaperBroker(
             bars.symbol,
             bars.timeframe,
-            matching_rules(costs, exits_for(traded.maker, exits), sizing),
+            rules,
             cash_quote=sizing.initial_cash,
             run_id=run_id,
+            funding=traded.funding,
         )
+        names = (*own, *known_features(*options))
+        self._own = len(own)
+        self._asked = (rules.uses_atr, rules.uses_volatility, rules.uses_volume)
+        self._scale = (1.0, annual_scale(bars.interval_ns), 1.0)
+        self._known: PerRow = _NO_VALUES
         self.symbol = bars.symbol
         self.interval_ns = bars.interval_ns
         self.index = -1
         self._bars = iter(bars)
-        self._maker: DecisionMaker = traded.maker.started(names)
-        self._stream = FeatureStream(names) if names else None
+        self._maker: DecisionMaker = traded.maker.started(own)
+        self._stream = FeatureStream(names, bars.timeframe) if names else None
         self._is_settled = not names
         history = traded.history
         if history is not None and len(history) > 0:
             values = np.empty((len(history), 0))
             if names:
                 self._stream = FeatureStream.from_history(history, names)
-                values = compute_features(history, names).values
+                values = compute_features(history, names).values[:, : self._own]
             self._maker.observe(values, history)
         self._bar: Bar | None = None
 
@@ -86,7 +94,17 @@ class Lane:
 
     def values(self) -> PerRow:
         """float64 (features,) at the close of the bar just taken; call once a bar."""
-        return _NO_VALUES if self._stream is None else self._stream.update(self.bar)
+        if self._stream is None:
+            return _NO_VALUES
+        values = self._stream.update(self.bar)
+        self._known = values[self._own :]
+        return values[: self._own]
+
+    def known(self) -> Known:
+        """What the engine's rules ask about the bar just taken."""
+        asked = iter(self._known.tolist())
+        pairs = zip(self._asked, self._scale, strict=True)
+        return Known(self.close, *(next(asked) * by if is_asked else 0.0 for is_asked, by in pairs))
 
     def decision(self, time_ns: int, direction: int, score: float) -> Decision:
         """The maker's answer, or none while a feature still depends on where the data began."""

@@ -10,16 +10,21 @@ from crypto_bot.core.orders import ExitReason, Signals
 from crypto_bot.engine.ledger import fill_rows, round_trips
 from crypto_bot.engine.matching import (
     AccountState,
-    MatchingRules,
     advance,
     decide,
     open_account,
 )
+from crypto_bot.engine.rules import Conditions, Known, MatchingRules
 from crypto_bot.trading.recording import Step
 
 
 def replay_with_steps(
-    bars: Bars, signals: Signals, rules: MatchingRules, cash: float, steps: Mapping[int, Step]
+    bars: Bars,
+    signals: Signals,
+    rules: MatchingRules,
+    conditions: Conditions,
+    cash: float,
+    steps: Mapping[int, Step],
 ) -> PerTrade:
     """Trade the signals as `simulate` does, except where a limit stepped in.
 
@@ -28,6 +33,7 @@ def replay_with_steps(
     bars : Bars                at least one
     signals : Signals          one a bar
     rules : MatchingRules
+    conditions : Conditions    what `simulate` knows of each bar
     cash : float               what the account opens with
     steps : bar -> Step        what the limits did at the close of that bar
 
@@ -44,13 +50,18 @@ def replay_with_steps(
     account, rows = open_account(cash), []
     prices = zip(bars.open, bars.high, bars.low, bars.close, strict=True)
     wanted = zip(signals.direction.tolist(), signals.score.tolist(), strict=True)
-    for index, (price, (direction, score)) in enumerate(zip(prices, wanted, strict=True)):
-        account, events = advance(account, index, *price, rules)
+    due = zip(conditions.funding_due, conditions.borrow_due, strict=True)
+    known = zip(bars.close, *conditions[2:], strict=True)
+    every = enumerate(zip(prices, wanted, due, known, strict=True))
+    for index, (price, (direction, score), owed, about) in every:
+        account, events = advance(account, index, *price, *owed, False, rules)
         rows += fill_rows(index, events)
-        account = decide(account, direction, score, rules)
+        account = decide(account, direction, score, Known(*about), rules)
         if index in steps:
             account = _changed(account, steps[index])
-    return round_trips(rows, bars.open_time, bars.close_time, float(bars.close[-1]))
+    return round_trips(
+        rows, bars.open_time, bars.close_time, float(bars.close[-1]), account.financing
+    )
 
 
 def _changed(account: AccountState, step: Step) -> AccountState:

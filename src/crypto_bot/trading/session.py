@@ -178,7 +178,7 @@ class PaperSession:
                 self._record.add_fills(fills)
         self._mark(time_ns)
         asked = [
-            (lane, decision, lane.broker.intents(decision.direction, decision.score))
+            (lane, decision, lane.broker.intents(decision.direction, decision.score, lane.known()))
             for lane, decision in zip(lanes, decide_all(lanes, time_ns), strict=True)
         ]
         self._act(self._limited(time_ns, asked))
@@ -301,7 +301,7 @@ def _open_lanes(
         raise ConfigError(f"symbols must differ, was {twice[0]} more than once")
     for traded in symbols:
         joined(traded)
-        settled_bars(traded.maker.feature_names)
+        settled_bars(traded.maker.feature_names, traded.bars.timeframe)
     costs, exits, sizing = options.costs, options.exits, options.sizing
     return tuple(
         Lane(traded, costs=costs, exits=exits, sizing=sizing, run_id=run_id) for traded in symbols

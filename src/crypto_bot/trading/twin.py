@@ -13,10 +13,11 @@ import numpy as np
 from crypto_bot.core.arrays import PerBar, PerTrade
 from crypto_bot.core.bars import OHLCV, Bars
 from crypto_bot.core.errors import DataError
+from crypto_bot.core.funding import FundingRates
 from crypto_bot.core.orders import Signals
 from crypto_bot.core.timeframes import iso_time
-from crypto_bot.engine.matching import matching_rules
 from crypto_bot.engine.options import CostOptions, ExitOptions, SizingOptions
+from crypto_bot.engine.rules import conditions_of, known_features, matching_rules
 from crypto_bot.engine.settling import exits_for, settled_bars
 from crypto_bot.engine.simulate import BacktestResult, simulate
 from crypto_bot.features import FeatureTable, compute_features
@@ -31,15 +32,19 @@ class TradedSymbol(NamedTuple):
     bars : Bars               the stretch, at least one bar
     maker : DecisionMaker     decides at each close; may be shared between symbols
     history : Bars | None     bars before the stretch: features are settled on them, nothing is traded
+    funding : FundingRates | None    what holders of a perpetual pay; None: nobody pays
     """
 
     bars: Bars
     maker: DecisionMaker
     history: Bars | None = None
+    funding: FundingRates | None = None
 
 
-def expected_signals(traded: TradedSymbol) -> Signals:
+def expected_signals(traded: TradedSymbol, known: Sequence[str] = ()) -> Signals:
     """What the maker wants at every close of the stretch, computed over history and stretch at once.
+
+    `known` are further features that must have settled: those of `engine.known_features`.
 
     Notes
     -----
@@ -52,7 +57,8 @@ def expected_signals(traded: TradedSymbol) -> Signals:
         table: FeatureTable = compute_features(whole, names)
         columns.update((name, table.column(name)) for name in names)
     signals = traded.maker.signals(columns)
-    is_settled = np.arange(first, len(whole)) >= settled_bars(traded.maker.feature_names)
+    settled = settled_bars((*names, *known), whole.timeframe)
+    is_settled = np.arange(first, len(whole)) >= settled
     return Signals(
         np.where(is_settled, signals.direction[first:], 0).astype(np.int8),
         np.where(is_settled, signals.score[first:], 0.0),
@@ -77,12 +83,16 @@ def expected_backtest(
     -------
     BacktestResult    bars counted from the first of the stretch
     """
+    costs, sizing = costs or CostOptions(), sizing or SizingOptions()
+    exits = exits_for(traded.maker, exits)
     return simulate(
         traded.bars,
-        expected_signals(traded),
+        expected_signals(traded, known_features(costs, exits, sizing)),
         costs=costs,
-        exits=exits_for(traded.maker, exits),
+        exits=exits,
         sizing=sizing,
+        funding=traded.funding,
+        history=traded.history,
     )
 
 
@@ -117,9 +127,18 @@ def expected_trades(
     for traded in symbols:
         symbol = traded.bars.symbol
         if steps[symbol]:
-            rules = matching_rules(costs, exits_for(traded.maker, exits), sizing)
-            signals, cash = expected_signals(traded), sizing.initial_cash
-            trades[symbol] = replay_with_steps(traded.bars, signals, rules, cash, steps[symbol])
+            options = (costs, exits_for(traded.maker, exits), sizing)
+            rules = matching_rules(*options, has_funding=traded.funding is not None)
+            trades[symbol] = replay_with_steps(
+                traded.bars,
+                expected_signals(traded, known_features(*options)),
+                rules,
+                conditions_of(
+                    traded.bars, *options, funding=traded.funding, history=traded.history
+                ),
+                sizing.initial_cash,
+                steps[symbol],
+            )
         else:
             trades[symbol] = expected_backtest(
                 traded, costs=costs, exits=exits, sizing=sizing

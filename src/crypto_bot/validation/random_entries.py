@@ -15,6 +15,7 @@ from crypto_bot.core.arrays import Index, PerBar, PerBarDirection
 from crypto_bot.core.options import Options
 from crypto_bot.core.orders import Signals
 from crypto_bot.engine import (
+    UNASKED,
     AccountState,
     BacktestResult,
     ExitOptions,
@@ -24,6 +25,7 @@ from crypto_bot.engine import (
     SizingOptions,
     advance,
     decide,
+    is_plain,
     matching_rules,
     open_account,
     simulate,
@@ -134,14 +136,18 @@ def simulate_schedule(result: BacktestResult, schedule: Schedule) -> BacktestRes
         Signals(direction, np.abs(direction).astype(np.float64)),
         costs=result.costs,
         exits=_EXITS,
-        sizing=_without_stop(result.sizing, result.exits),
+        sizing=_without_stop(result),
+        funding=result.funding,
     )
 
 
 def _random_returns(result: BacktestResult, count: int, random: np.random.Generator) -> PerBar:
     """Total returns of that many random traders; equal to `simulate_schedule`, without idle bars."""
-    bars, sizing = result.bars, _without_stop(result.sizing, result.exits)
-    rules = matching_rules(result.costs, _EXITS, sizing)
+    bars, sizing = result.bars, _without_stop(result)
+    rules = matching_rules(result.costs, _EXITS, sizing, has_funding=result.funding is not None)
+    if not is_plain(rules):
+        runs = (simulate_schedule(result, random_schedule(result, random)) for _ in range(count))
+        return np.array([run.equity[-1] for run in runs]) / sizing.initial_cash - 1.0
     prices = (bars.open, bars.high, bars.low, bars.close)
     account = open_account(sizing.initial_cash)
     equity = [
@@ -177,19 +183,35 @@ def _final_equity(
             t = end if closing else starts[k]
             if t + 1 >= bars:
                 continue
-            state = decide(state, 0 if closing else sides[k], 1.0, rules)
+            state = decide(state, 0 if closing else sides[k], 1.0, UNASKED, rules)
             t += 1
-            state, _ = advance(state, t, open_[t], high[t], low[t], close[t], rules)
+            price = (open_[t], high[t], low[t], close[t])
+            state, _ = advance(state, t, *price, 0.0, 0.0, False, rules)
             reached = t
     if reached < bars - 1:
         t = bars - 1
-        state, _ = advance(state, t, open_[t], high[t], low[t], close[t], rules)
+        price = (open_[t], high[t], low[t], close[t])
+        state, _ = advance(state, t, *price, 0.0, 0.0, False, rules)
     return state.equity
 
 
-def _without_stop(sizing: SizingOptions, exits: ExitOptions) -> SizingOptions:
+def _without_stop(result: BacktestResult) -> SizingOptions:
     """Sizing by the distance of a stop, for a trader who has none: the same share of equity."""
-    if sizing.method is not SizingMethod.RISK_TO_STOP or exits.stop_loss_frac is None:
+    sizing, exits = result.sizing, result.exits
+    if sizing.method is not SizingMethod.RISK_TO_STOP:
         return sizing
-    fraction = min(sizing.risk_frac / exits.stop_loss_frac, 1.0)
+    if exits.stop_loss_atr is None and exits.stop_loss_frac is not None:
+        fraction = min(sizing.risk_frac / exits.stop_loss_frac, 1.0)
+    else:
+        fraction = _mean_share(result)
     return sizing.replace(method=SizingMethod.PERCENT_OF_EQUITY, fraction=fraction)
+
+
+def _mean_share(result: BacktestResult) -> float:
+    """Mean notional of the entries as a share of equity, at most 1."""
+    trades = result.trades
+    if len(trades) == 0:
+        return 1.0
+    notional = trades["quantity"] * trades["entry_price"]
+    shares = notional / result.equity[trades["entry_bar"]]
+    return float(min(max(shares.mean(), 1e-6), 1.0))

@@ -1,0 +1,1 @@
+"""Many strategies and symbols on one cash account."""
