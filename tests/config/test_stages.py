@@ -8,6 +8,7 @@ from crypto_bot.config import Settings
 from crypto_bot.engine.options import CostOptions, ExitOptions, SizingOptions
 from crypto_bot.labels.three_class import ThreeClassOptions
 from crypto_bot.market import SimulationOptions
+from crypto_bot.portfolio import PortfolioOptions
 from crypto_bot.trading.risk import RiskLimits
 from crypto_bot.training import ForestOptions, LightGBMOptions
 from crypto_bot.validation import GateOptions
@@ -16,8 +17,9 @@ DEFAULTS = Settings()
 PAIRS = [
     (DEFAULTS.costs, CostOptions, set()),
     (DEFAULTS.exits, ExitOptions, set()),
-    # Off in a file: nothing charges a short for what it borrows.
+    # Off in a file: a spot market has no shorts.
     (DEFAULTS.sizing, SizingOptions, {"allow_short"}),
+    (DEFAULTS.portfolio, PortfolioOptions, set()),
     (DEFAULTS.risk, RiskLimits, set()),
     (DEFAULTS.ml_integration.features, ThreeClassOptions, set()),
     # These have their home in ml_integration.training.

@@ -15,7 +15,7 @@ from crypto_bot.backtest.downloading import download_universe, is_unfinished
 from crypto_bot.backtest.warm_up import WARM_UP_DAYS, coarser, warm_up_days
 from crypto_bot.backtest.workbench import SIMULATED_SUFFIX
 from crypto_bot.config import Settings
-from crypto_bot.core import Bars
+from crypto_bot.core import Bars, FundingRates
 from crypto_bot.core.bars import OHLCV
 from crypto_bot.core.errors import DataError, nearest
 from crypto_bot.core.files import write_json
@@ -28,6 +28,8 @@ from crypto_bot.market import (
     ImportStatus,
     SimulationOptions,
     import_candles,
+    import_funding,
+    load_funding,
     resample,
     simulate_market,
 )
@@ -50,6 +52,7 @@ class Universe:
     outcomes : tuple           what an import found, file by file
     notes : tuple of str       what a person should know, in plain words
     earlier : mapping          coarser timeframe -> per symbol its candles before `bars` begin
+    funding : mapping          symbol -> funding rates, of those perpetuals whose rates are stored
     """
 
     bars: tuple[Bars, ...]
@@ -60,6 +63,7 @@ class Universe:
     outcomes: tuple[ImportOutcome, ...] = ()
     notes: tuple[str, ...] = ()
     earlier: Mapping[str, Mapping[str, Bars]] = field(default_factory=dict)
+    funding: Mapping[str, FundingRates] = field(default_factory=dict)
 
     @property
     def is_simulated(self) -> bool:
@@ -144,6 +148,7 @@ def stored_candles(settings: Settings, symbols: Sequence[str] | None = None) -> 
 def _from_folder(
     settings: Settings, store: BarStore, folder: Path, symbols: Sequence[str] | None
 ) -> Universe:
+    import_funding(folder, store.root)
     outcomes = tuple(import_candles(folder, store, timeframes=[settings.data.base_timeframe]))
     usable = _usable(outcomes)
     if not usable:
@@ -256,8 +261,17 @@ def _select(
         for name in days
     }
     notes = (*notes, *left_out)
+    rates = {bars.symbol: load_funding(store.root, bars.symbol) for bars in ranked}
+    funding = {symbol: found for symbol, found in rates.items() if found is not None}
     return Universe(
-        tuple(ranked), timeframe, start_ns, end_ns, origin, notes=notes, earlier=earlier
+        tuple(ranked),
+        timeframe,
+        start_ns,
+        end_ns,
+        origin,
+        notes=notes,
+        earlier=earlier,
+        funding=funding,
     )
 
 

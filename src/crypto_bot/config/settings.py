@@ -32,6 +32,7 @@ from crypto_bot.config.stages import (
     LoggingSettings,
     ModelSettings,
     PaperSettings,
+    PortfolioSettings,
     RegistrySettings,
     ReportSettings,
     RiskSettings,
@@ -162,6 +163,9 @@ class Settings(Section):
     costs: CostSettings = Field(default=CostSettings(), description="fees and slippage")
     exits: ExitSettings = Field(default=ExitSettings(), description="exits")
     sizing: SizingSettings = Field(default=SizingSettings(), description="position sizes")
+    portfolio: PortfolioSettings = Field(
+        default=PortfolioSettings(), description="limits of a shared account"
+    )
     sweep: SweepSettings = Field(default=SweepSettings(), description="parameter search")
     models: ModelSettings = Field(default=ModelSettings(), description="models")
     validation: ValidationSettings = Field(default=ValidationSettings(), description="validation")

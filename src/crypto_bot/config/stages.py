@@ -93,6 +93,21 @@ class CostSettings(Section):
         lt=1,
         description="market and stop fills are worse by this fraction of price",
     )
+    slippage_atr_mult: float = Field(
+        default=0.0, ge=0, le=10, description="more slippage: ATRs of the deciding bar, over price"
+    )
+    slippage_volume_mult: float = Field(
+        default=0.0,
+        ge=0,
+        le=10,
+        description="more slippage: this times sqrt(order / mean volume of the last 20 bars)",
+    )
+    borrow_rate_annual_frac: float = Field(
+        default=0.0,
+        ge=0,
+        le=10,
+        description="interest a year on what a short or a leveraged long borrows",
+    )
     quantity_step: float = Field(
         default=0.0, ge=0, description="quantities are floored to multiples of this, base; 0 = any"
     )
@@ -112,6 +127,16 @@ class ExitSettings(Section):
     trailing_stop_frac: float | None = Field(
         default=None, gt=0, lt=1, description="stop distance from the best price so far"
     )
+    stop_loss_atr: float | None = Field(
+        default=None, gt=0, le=1000, description="stop distance in ATRs at the decision"
+    )
+    take_profit_atr: float | None = Field(
+        default=None, gt=0, le=1000, description="target distance in ATRs at the decision"
+    )
+    trailing_stop_atr: float | None = Field(
+        default=None, gt=0, le=1000, description="distance from the best price so far in ATRs"
+    )
+    atr_bars: int = Field(default=14, ge=2, le=1000, description="window of the ATR, bars")
     max_holding_bars: int | None = Field(
         default=None, ge=1, description="bars after which it is sold"
     )
@@ -127,21 +152,65 @@ class ExitSettings(Section):
 class SizingSettings(Section):
     """How large a position is."""
 
-    method: Literal["percent_of_equity", "fixed_quote", "risk_to_stop"] = Field(
-        default="percent_of_equity", description="sizing rule"
-    )
+    method: Literal[
+        "percent_of_equity",
+        "fixed_quote",
+        "risk_to_stop",
+        "fixed_quantity",
+        "half_kelly",
+        "volatility_target",
+    ] = Field(default="percent_of_equity", description="sizing rule")
     fraction: float = Field(
         default=1.0, gt=0, le=1, description="percent_of_equity: share of equity spent"
     )
+    quantity: float = Field(default=1.0, gt=0, description="fixed_quantity: base currency")
     quote: float = Field(default=1_000.0, gt=0, description="fixed_quote: notional, quote currency")
     risk_frac: float = Field(
         default=0.01, gt=0, le=1, description="risk_to_stop: share of equity lost at the stop"
     )
+    kelly_cap_frac: float = Field(
+        default=0.10, gt=0, le=1, description="half_kelly: never more of equity than this"
+    )
+    kelly_floor_frac: float = Field(
+        default=0.01, ge=0, le=1, description="half_kelly: never less, so that it goes on learning"
+    )
+    kelly_minimum_trades: int = Field(
+        default=20, ge=2, description="half_kelly: the floor until so many trades are closed"
+    )
+    target_volatility_annual_frac: float = Field(
+        default=0.2, gt=0, le=10, description="volatility_target: wanted deviation of equity a year"
+    )
+    volatility_bars: int = Field(
+        default=20, ge=2, le=10_000, description="volatility_target: window of the returns, bars"
+    )
+    leverage: float = Field(
+        default=1.0, ge=1, le=125, description="largest notional as a multiple of equity"
+    )
+    maintenance_margin_frac: float | None = Field(
+        default=None,
+        gt=0,
+        lt=1,
+        description="liquidated where equity falls to this share of the notional; "
+        "unset: 0.05 with leverage, never without",
+    )
     allow_short: bool = Field(
         default=False,
-        description="off: direction -1 only closes longs; borrow and funding are not charged",
+        description="off: direction -1 only closes longs, as on a spot market; "
+        "on: set costs.borrow_rate_annual_frac too",
     )
     initial_cash: float = Field(default=100_000.0, gt=0, description="quote currency at the start")
+
+
+class PortfolioSettings(Section):
+    """Limits of the shared account of the `portfolio` command."""
+
+    max_open_positions: int = Field(default=10, ge=1, description="positions held at once")
+    max_symbol_exposure_frac: float | None = Field(
+        default=None, gt=0, le=1, description="positions of one symbol over equity; unset: no limit"
+    )
+    max_exposure_frac: float = Field(
+        default=1.0, gt=0, le=1, description="all positions over equity, longs and shorts added"
+    )
 
 
 class SweepSettings(Section):

@@ -7,6 +7,12 @@ from crypto_bot.market.download import (
     ExchangeUnreachable,
     download_candles,
 )
+from crypto_bot.market.funding_files import (
+    import_funding,
+    load_funding,
+    read_funding,
+    store_funding,
+)
 from crypto_bot.market.importing import (
     ImportOutcome,
     ImportStatus,
@@ -35,8 +41,12 @@ __all__ = [
     "SimulationOptions",
     "download_candles",
     "import_candles",
+    "import_funding",
+    "load_funding",
     "pair_symbol",
     "read_candles",
+    "read_funding",
     "resample",
     "simulate_market",
+    "store_funding",
 ]

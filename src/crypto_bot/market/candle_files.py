@@ -79,8 +79,8 @@ def read_candle_file(path: Path, *, symbol: str | None = None, named: str = "") 
     NotCandles    if the columns of a candle are not there
     DataError     if the file is empty, malformed or unreadable
     """
-    table, first_row = _open_table(path)
-    columns = {_plain(name): name for name in reversed(table.columns)}
+    table, first_row = open_table(path)
+    columns = {plain_name(name): name for name in reversed(table.columns)}
     found = _find_columns(path, columns)
     row = np.arange(first_row, first_row + len(table), dtype=np.int64)
     blank = table.select(pl.all_horizontal(pl.all().is_null())).to_series()
@@ -88,18 +88,18 @@ def read_candle_file(path: Path, *, symbol: str | None = None, named: str = "") 
         table, row = table.filter(~blank), row[~blank.to_numpy()]
     if table.is_empty():
         raise DataError(f"{path} must hold candles, was empty")
-    times, epoch_units = _times(path, table[found["time"]], row)
-    values = {name: _numbers(path, table[found[name]], row) for name in PRICES}
+    times, epoch_units = read_times(path, table[found["time"]], row)
+    values = {name: read_numbers(path, table[found[name]], row) for name in PRICES}
     whole = RawCandles(path, named, times, values, row, epoch_units, _unit_repairs(epoch_units))
     split = []
     for name, rows in _symbols(path, table, columns, symbol, named):
-        volume = _numbers(path, table[_volume_column(path, columns, name)], row)
+        volume = read_numbers(path, table[_volume_column(path, columns, name)], row)
         raw = whole._replace(symbol=name, values={**values, "volume": volume})
         split.append(raw if rows is None else raw.take(rows))
     return split
 
 
-def _open_table(path: Path) -> tuple[pl.DataFrame, int]:
+def open_table(path: Path) -> tuple[pl.DataFrame, int]:
     """The table as it is, and the row number (first line 1) of its first candle."""
     try:
         content = path.read_bytes()
@@ -163,7 +163,7 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def _plain(name: str) -> str:
+def plain_name(name: str) -> str:
     return re.sub(r"[^a-z0-9_]+", "_", name.strip().lower()).strip("_") or name
 
 
@@ -231,7 +231,7 @@ def same_symbol(one: str, other: str) -> bool:
     return next(plain) == next(plain)
 
 
-def _numbers(path: Path, column: pl.Series, row: Index) -> PerBar:
+def read_numbers(path: Path, column: pl.Series, row: Index) -> PerBar:
     """float64 with NaN for missing; text that is no number is refused with its row."""
     if column.dtype == pl.String:
         column = column.str.strip_chars()
@@ -250,7 +250,7 @@ def _numbers(path: Path, column: pl.Series, row: Index) -> PerBar:
     return values
 
 
-def _times(path: Path, column: pl.Series, row: Index) -> tuple[PerBarTime, dict[str, int]]:
+def read_times(path: Path, column: pl.Series, row: Index) -> tuple[PerBarTime, dict[str, int]]:
     """UTC ns, and how many rows came in each epoch unit."""
     epoch_units: dict[str, int] = {}
     if column.dtype.is_temporal():
