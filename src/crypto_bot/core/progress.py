@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Iterable, Iterator, Sized
 from contextlib import contextmanager
 from typing import Protocol, TypeVar
@@ -23,12 +24,25 @@ class _Silent:
         del steps
 
 
+_shown = threading.Lock()
+
+
 @contextmanager
 def progress(description: str, total: int | None) -> Iterator[Progress]:
-    """A progress bar with remaining time for the body; silent when stderr is no terminal."""
-    if not sys.stderr.isatty():
+    """A progress bar with remaining time for the body; silent when stderr is no terminal.
+
+    Silent, too, inside another one: work that is made of smaller work shows one bar.
+    """
+    if not sys.stderr.isatty() or not _shown.acquire(blocking=False):
         yield _Silent()
         return
+    try:
+        yield from _bar(description, total)
+    finally:
+        _shown.release()
+
+
+def _bar(description: str, total: int | None) -> Iterator[Progress]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as RichProgress
