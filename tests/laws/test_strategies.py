@@ -2,13 +2,16 @@
 
 from functools import cache
 from itertools import combinations
+from typing import get_args
 
 import numpy as np
 import pytest
 
 from crypto_bot.core import OHLCV
+from crypto_bot.core.errors import DataError
 from crypto_bot.features import feature
 from crypto_bot.strategies import (
+    EXTRA_COLUMNS,
     StrategyParameters,
     get_strategy,
     list_strategies,
@@ -16,7 +19,8 @@ from crypto_bot.strategies import (
     strategy,
 )
 from crypto_bot.strategies.base import REGIMES, Strategy, enrolled, whole_score
-from strategies.markets import bars_of, columns_of, random_bars, with_predictions
+from crypto_bot.strategies.needs import needed_columns
+from strategies.markets import bars_of, columns_of, extra_columns, random_bars
 
 NAMES = list_strategies()
 BARS = 5_000
@@ -35,8 +39,17 @@ def edges(name):
                 yield values
 
 
+def data_choices(name):
+    """The defaults with each other choice of what data to use."""
+    parameters = enrolled()[name].parameters
+    for parameter in parameters.data_choices:
+        for choice in get_args(parameters.model_fields[parameter].annotation):
+            if choice != parameters.model_fields[parameter].default:
+                yield parameters().model_dump() | {parameter: choice}
+
+
 def variants(name):
-    sets = [*parameter_grid(name, 6), *edges(name)]
+    sets = [*parameter_grid(name, 6), *edges(name), *data_choices(name)]
     return [get_strategy(name, **values) for values in sets]
 
 
@@ -50,11 +63,16 @@ def market():
     """One market and every feature that any enrolled strategy reads, computed once."""
     bars = random_bars(BARS, seed=3)
     names = [name for case in ALL for name in case.values[0].features()]
-    return bars, with_predictions(columns_of(bars, names))
+    return bars, columns_of(bars, names) | extra_columns(bars.close)
 
 
 def read_names(one):
-    return (*one.features(), *one.prices, *one.predictions)
+    return (*one.features(), *one.prices, *needed_columns(one.needs))
+
+
+def extra_of(one, columns, rows=slice(None)):
+    """The columns of `one.needs`, for `signals_on`."""
+    return {name: columns[name][rows].copy() for name in needed_columns(one.needs)}
 
 
 def same(left, right):
@@ -121,7 +139,7 @@ def test_direction_and_score_have_their_types_and_ranges(one):
 def test_a_missing_number_gives_no_side(one):
     columns = market()[1]
     rng = np.random.default_rng(4)
-    for name in (*one.features(), *one.predictions):
+    for name in (*one.features(), *needed_columns(one.needs)):
         holes = rng.choice(BARS, 200, replace=False)
         broken = {key: columns[key].copy() for key in read_names(one)}
         broken[name][holes] = np.nan
@@ -160,31 +178,51 @@ def test_every_feature_it_reads_exists_and_settles(one):
     assert one.history_bars() >= one.lookback_bars()
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if not get_strategy(name).predictions])
+@pytest.mark.parametrize("name", NAMES)
 def test_signals_from_a_late_start_equal_those_from_the_beginning(name):
     """From candles, not from columns: the features have forgotten their start by then."""
-    bars, _ = market()
+    bars, columns = market()
     one = get_strategy(name)
     start = 700
     settled = one.history_bars()
     assert settled < BARS - start - 500
-    late, whole = one.signals_on(bars[start:]), one.signals_on(bars)
+    late = one.signals_on(bars[start:], extra_of(one, columns, slice(start, None)))
+    whole = one.signals_on(bars, extra_of(one, columns))
     assert np.array_equal(late.direction[settled:], whole.direction[start + settled :])
     assert np.allclose(late.score[settled:], whole.score[start + settled :], rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if not get_strategy(name).predictions])
+@pytest.mark.parametrize("name", NAMES)
 def test_later_candles_change_no_earlier_signal(name):
-    bars, _ = market()
+    bars, columns = market()
     other = random_bars(BARS, seed=99)
+    later = extra_columns(other.close, seed=98)
     one = get_strategy(name)
     last = 3_000
     mixed = bars_of(
         *(np.concatenate((getattr(bars, key)[:last], getattr(other, key)[last:])) for key in OHLCV)
     )
-    whole, changed = one.signals_on(bars), one.signals_on(mixed)
+    extra = extra_of(one, columns)
+    for key, values in extra.items():
+        values[last:] = later[key][last:]
+    whole, changed = one.signals_on(bars, extra_of(one, columns)), one.signals_on(mixed, extra)
     assert np.array_equal(whole.direction[:last], changed.direction[:last])
     assert np.array_equal(whole.score[:last], changed.score[:last])
+
+
+def test_every_column_that_can_be_needed_is_in_the_market_of_these_laws():
+    assert set(EXTRA_COLUMNS) <= set(extra_columns(np.ones(60)))
+
+
+@pytest.mark.parametrize("one", [case for case in ALL if case.values[0].needs])
+def test_without_its_data_it_is_refused_by_name(one):
+    columns = market()[1]
+    for missing in needed_columns(one.needs):
+        others = {name: columns[name] for name in read_names(one) if name != missing}
+        with pytest.raises(DataError, match=rf"{one.name} needs .* columns .*{missing}"):
+            one.signals(others)
+    with pytest.raises(DataError, match=f"{one.name} needs .*signals_on\\(bars, extra="):
+        one.signals_on(market()[0])
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -7,20 +7,25 @@ from dataclasses import replace
 
 import pytest
 
-from crypto_bot.core.errors import ConfigError
+from crypto_bot.core.errors import ConfigError, DataError
 from crypto_bot.engine import METRICS, ExitOptions, settled_bars, sweep
 from crypto_bot.strategies import get_strategy, list_strategies, parameter_grid
 from crypto_bot.strategies.base import StrategyParameters, enrolled
 from crypto_bot.trading import PaperSession, StrategyDecisions, TradedSymbol, expected_backtest
 from paper_markets import market
 
-RULES = tuple(name for name in list_strategies() if not get_strategy(name).predictions)
+NAMES = list_strategies()
+CANDLES_ONLY = {"stat_arb_bot": {"mode": "single", "hold_bars": 1}}
+"""What makes a strategy run on candles alone that by default needs more."""
+RULES = tuple(name for name in NAMES if not get_strategy(name, **CANDLES_ONLY.get(name, {})).needs)
+MODELS = tuple(name for name in NAMES if get_strategy(name).predictions)
 EXITS = ExitOptions(stop_loss_frac=0.02, reentry="while_signal")
 BARS = market("BTC/USDT", 3_500, 5)
 
 
 def variants(name):
-    return [get_strategy(name, **values) for values in parameter_grid(name, 4)]
+    more = CANDLES_ONLY.get(name, {})
+    return [get_strategy(name, **values | more) for values in parameter_grid(name, 4)]
 
 
 def expected(strategy, bars, first):
@@ -67,6 +72,18 @@ def test_a_row_is_what_a_paper_session_would_trade_after_a_short_history(name):
                 bars = BARS[:length]
                 check_rows(bars, 0, strategies)
                 check_rows(bars, min(length - 1, max(0, settled - 40)), strategies)
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if get_strategy(name).needs])
+def test_a_strategy_that_needs_more_than_candles_is_skipped_with_what_it_needs(name):
+    result = sweep([BARS], [name, "sma_cross"], workers=1)
+    assert result.table["strategy"].to_list() == ["sma_cross"]
+    ((strategy, reason),) = [(trial.strategy, trial.reason) for trial in result.skipped]
+    assert strategy == name
+    assert reason == str(get_strategy(name).refusal())
+    refused = (ConfigError, "ModelDecisions") if name in MODELS else (DataError, f"{name} needs")
+    with pytest.raises(refused[0], match=refused[1]):
+        StrategyDecisions(get_strategy(name))
 
 
 def test_a_setting_that_settles_too_late_says_what_it_needs():

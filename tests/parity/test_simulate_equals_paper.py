@@ -37,8 +37,12 @@ from crypto_bot.trading.replay import replay_with_steps
 from paper_markets import NO_LIMITS, ModelLike, Scripted, market, traded
 
 HISTORY, STRETCH = 3_300, 260
-RULES = tuple(name for name in list_strategies() if not get_strategy(name).predictions)
-# Asks less of a dip than the defaults, so that it trades within a short stretch.
+CANDLES_ONLY = {"stat_arb_bot": {"mode": "single"}}
+"""What makes a strategy run on candles alone that by default needs more."""
+RULES = tuple(
+    name for name in list_strategies() if not get_strategy(name, **CANDLES_ONLY.get(name, {})).needs
+)
+# Asks less than the defaults, so that it trades within a short stretch.
 EAGER = {
     "dip_hunter": {
         "dip_frac": 0.005,
@@ -47,7 +51,9 @@ EAGER = {
         "percent_b_max": 0.5,
         "volume_ratio_min": 1.0,
         "adx_max": 60,
-    }
+    },
+    "flash_crash_bot": {"drop_frac": 0.02, "volume_ratio_min": 3.0, "hold_bars": 12},
+    "bounce_scalper": {"pattern": "none", "rsi_z_min": 0.5, "volume_z_min": 0.5},
 }
 
 
@@ -57,7 +63,7 @@ def maker_of(name, variant=0):
     if name == "binary model":
         return ModelDecisions(ModelLike((0, 1)), threshold=0.55)
     parameters = EAGER.get(name, {}) if variant == 0 else parameter_grid(name, 4)[variant]
-    return StrategyDecisions(get_strategy(name, **parameters))
+    return StrategyDecisions(get_strategy(name, **parameters | CANDLES_ONLY.get(name, {})))
 
 
 MAKERS = (*RULES, "model", "binary model")

@@ -17,6 +17,7 @@ def random_bars(count, seed, timeframe="5m"):
     sigma = np.array([0.0008, 0.003, 0.003, 0.008])[regime]
     moves = drift + sigma * rng.standard_t(4, count) / np.sqrt(2)
     moves[rng.random(count) < 0.004] -= 0.035
+    moves[np.random.default_rng(1_000 + seed).random(count) < 0.002] -= 0.13
     close = 100 * np.exp(np.cumsum(moves))
     start = np.concatenate(([100.0], close[:-1]))
     wick = sigma * np.abs(rng.normal(size=(2, count)))
@@ -43,9 +44,44 @@ def columns_of(bars, names):
     return columns
 
 
-def with_predictions(columns, seed=5):
-    """The columns a model would add: probabilities with a missing stretch."""
+def extra_columns(close, seed=5):
+    """What a strategy may need beyond candles, by column name; the first bars lack it."""
     rng = np.random.default_rng(seed)
-    p_up = rng.random(len(columns["close"]))
-    p_up[:50] = np.nan
-    return {**columns, "p_up": p_up, "p_down": 1.0 - p_up}
+    count = len(close)
+    p_up = rng.random(count)
+    lean = 0.8 * np.sin(np.arange(count) / 15 + rng.normal(0, 0.3, count))
+    middle = close * np.exp(rng.normal(0, 2e-4, count))
+    half = 1e-4 * rng.uniform(1, 9, count)
+    apart = _reverting(rng, count, 0.004)
+    columns = {
+        "p_up": p_up,
+        "p_down": 1.0 - p_up,
+        "best_bid": middle * (1 - half),
+        "best_ask": middle * (1 + half),
+        "bid_size": np.exp(rng.normal(1, 0.3, count)) * (1 + lean),
+        "ask_size": np.exp(rng.normal(1, 0.3, count)) * (1 - lean),
+        "book_age_seconds": rng.exponential(0.5, count),
+        "other_close": 7 * (close * np.exp(_reverting(rng, count, 0.0006))) ** 0.8,
+        "other_venue_close": close * np.exp(apart),
+        "gas_gwei": np.exp(rng.normal(2.2, 0.4, count)),
+        "listing_age_bars": np.arange(count) % 180.0,
+        "chain_fee_quote": np.exp(rng.normal(-4.0, 1.0, count)),
+        "implied_close": close * np.exp(_reverting(rng, count, 0.003)),
+        "pool_liquidity_quote": 5e4 * np.exp(_reverting(rng, count, 0.1)),
+        "pool_buys": rng.poisson(20 * np.exp(_reverting(rng, count, 0.2))).astype(np.float64),
+        "pool_sells": rng.poisson(20 * np.exp(_reverting(rng, count, 0.2))).astype(np.float64),
+        "top_holders_frac": np.clip(0.3 + _reverting(rng, count, 0.05), 0.0, 1.0),
+        "tradingview_direction": np.repeat(rng.integers(-1, 2, count // 12 + 1), 12)[:count] * 1.0,
+    }
+    for values in columns.values():
+        values[:50] = np.nan
+    columns["other_venue_close"][2_000:2_040] = columns["other_venue_close"][2_000:2_001]
+    return columns
+
+
+def _reverting(rng, count, size):
+    """A deviation that fades by a tenth a bar."""
+    found = np.zeros(count)
+    for i in range(1, count):
+        found[i] = 0.9 * found[i - 1] + size * rng.normal()
+    return found

@@ -6,7 +6,7 @@ from typing import Literal, get_args, get_origin
 import numpy as np
 import pytest
 
-from crypto_bot.strategies import get_strategy, list_strategies
+from crypto_bot.strategies import EXTRA_COLUMNS, get_strategy, list_strategies
 from crypto_bot.strategies.base import enrolled
 from crypto_bot.strategies.needs import needed_columns
 
@@ -43,8 +43,14 @@ def test_the_page_says_what_the_declaration_says(name):
     assert section(name) in PAGE.read_text(encoding="utf-8")
 
 
+def test_the_page_explains_every_column_that_can_be_needed():
+    text = PAGE.read_text(encoding="utf-8")
+    for name, meaning in EXTRA_COLUMNS.items():
+        assert f"| {name} | {meaning} |" in text
+
+
 def test_the_example_of_a_new_strategy_runs():
-    code = PAGE.read_text(encoding="utf-8").split("```python\n")[1].split("```")[0]
+    code = PAGE.read_text(encoding="utf-8").split("```python\n")[2].split("```")[0]
     names = set(enrolled())
     try:
         exec(compile(code, "docs/strategies.md", "exec"), {"__name__": "example"})

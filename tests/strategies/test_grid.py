@@ -19,8 +19,15 @@ def test_a_grid_has_its_size_and_only_valid_different_sets(name, size):
 @pytest.mark.parametrize("name", list_strategies())
 def test_every_parameter_is_varied(name):
     grid = parameter_grid(name, 64)
+    kept = type(get_strategy(name).parameters).data_choices
     for parameter in grid[0]:
-        assert len({values[parameter] for values in grid}) > 1, parameter
+        assert (len({values[parameter] for values in grid}) > 1) == (parameter not in kept)
+
+
+@pytest.mark.parametrize("name", list_strategies())
+def test_a_grid_asks_for_no_other_data_than_the_defaults(name):
+    needs = get_strategy(name).needs
+    assert all(get_strategy(name, **values).needs == needs for values in parameter_grid(name, 24))
 
 
 def test_a_thousand_crosses_form_a_lattice_of_few_averages():
