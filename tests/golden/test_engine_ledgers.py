@@ -8,52 +8,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from crypto_bot.core import Bars, ExitReason, Signals
-from crypto_bot.core.timeframes import DAY_NS, HOUR_NS
-from crypto_bot.engine import (
-    CostOptions,
-    ExitOptions,
-    Reentry,
-    SignalExit,
-    SizingMethod,
-    SizingOptions,
-    simulate,
-)
-
-START = 20_000 * DAY_NS
-FREE = CostOptions(taker_fee_frac=0, maker_fee_frac=0, slippage_frac=0)
-COSTLY = CostOptions(taker_fee_frac=0.002, maker_fee_frac=0.001, slippage_frac=0.01)
-FLAT_CANDLE = (100, 100, 100, 100)
-
-
-def run(candles, direction, *, hours=None, costs=FREE, exits=None, **sizing):
-    rows = np.array(candles, np.float64).T
-    hours = np.arange(len(candles)) if hours is None else np.array(hours)
-    bars = Bars("BTC/USDT", "1h", START + hours * HOUR_NS, *rows, np.ones(len(candles)))
-    wanted = np.array(direction, np.int8)
-    return simulate(
-        bars,
-        Signals(wanted, np.abs(wanted).astype(np.float64)),
-        costs=costs,
-        exits=exits or ExitOptions(),
-        sizing=SizingOptions(**{"initial_cash": 1_000.0, **sizing}),
-    )
-
-
-def ledger(result):
-    """Per trade: entry bar and price, exit bar and price, signed quantity, pnl, reason."""
-    return [
-        (
-            int(t["entry_bar"]),
-            pytest.approx(float(t["entry_price"])),
-            int(t["exit_bar"]),
-            pytest.approx(float(t["exit_price"])),
-            pytest.approx(float(t["quantity"]) * int(t["direction"])),
-            pytest.approx(float(t["pnl_quote"])),
-            ExitReason(int(t["exit_reason"])),
-        )
-        for t in result.trades
-    ]
+from crypto_bot.core import ExitReason
+from crypto_bot.core.timeframes import HOUR_NS
+from crypto_bot.engine import CostOptions, ExitOptions, Reentry, SignalExit, SizingMethod
+from golden.ledgers import COSTLY, FLAT_CANDLE, FREE, START, ledger, run
 
 
 def test_a_round_trip_pays_slippage_and_taker_fee_twice():
