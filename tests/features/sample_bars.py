@@ -80,7 +80,8 @@ LONGER = (
     *("open@5m", "high@3m", "low@2m", "close@5m", "volume@15m", "close@1m"),
     *("sma_10@5m", "ema_10@2m", "rsi_14@5m", "atr_14@3m", "stoch_d@15m", "macd_hist@3m"),
     *("bb_percent_5@15m", "adx_14@2m", "donchian_high_20@15m", "volume_ratio@5m", "vwap_5@1h"),
-    *("obv_frac_20@5m", "return_std_5@15m", "sma_3@5m"),
+    *("obv_frac_20@5m", "return_std_5@15m", "sma_3@5m", "linreg_slope_5@3m", "gma_5@15m"),
+    *("engulfing@5m", "hour@1h", "regime@2m", "cmf_5@3m"),
 )
 """Features of longer bars than the minutes of this module; each kind of step is among them."""
 

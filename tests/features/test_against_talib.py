@@ -43,6 +43,14 @@ TALIB = {
     "daily_return": lambda b: talib.ROCP(b.close, 1),
     "return_5d": lambda b: talib.ROCP(b.close, 5),
     "return_10d": lambda b: talib.ROCP(b.close, 10),
+    "linreg_20": lambda b: talib.LINEARREG(b.close, 20),
+    "linreg_100": lambda b: talib.LINEARREG(b.close, 100),
+    "linreg_slope_20": lambda b: talib.LINEARREG_SLOPE(b.close, 20),
+    "pivot": lambda b: talib.TYPPRICE(b.high, b.low, b.close),
+    "atr_ratio_14_50": lambda b: (
+        talib.ATR(b.high, b.low, b.close, 14) / talib.ATR(b.high, b.low, b.close, 50)
+    ),
+    "atr_sma_14_50": lambda b: talib.SMA(talib.ATR(b.high, b.low, b.close, 14), 50),
     "roc_5": lambda b: talib.ROC(b.close, 5),
     "obv": lambda b: talib.OBV(b.close, b.volume),
     "donchian_high_20": lambda b: np.roll(talib.MAX(b.high, 20), 1),
@@ -79,6 +87,17 @@ def test_values_equal_talib_on_a_random_walk():
 @pytest.mark.parametrize("name", ["BTC_USDT-1h", "ETH_USDT-5m"])
 def test_values_equal_talib_on_real_candles(name):
     assert_equal_to_talib(real_bars(name))
+
+
+@pytest.mark.parametrize("name", ["BTC_USDT-1h", "ETH_USDT-5m"])
+def test_engulfing_is_talibs_where_both_candles_have_a_body(name):
+    bars = real_bars(name)
+    theirs = np.sign(talib.CDLENGULFING(bars.open, bars.high, bars.low, bars.close))
+    has_body = bars.open != bars.close
+    both = has_body[1:] & has_body[:-1]
+    ours = compute_features(bars, ["engulfing"]).values[1:, 0]
+    assert np.array_equal(ours[both], theirs[1:][both])
+    assert (np.unique(ours, return_counts=True)[1] > 100).all()
 
 
 def test_warmup_equals_talibs():

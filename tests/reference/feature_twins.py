@@ -6,10 +6,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 import numpy as np
 
 from crypto_bot.core import Bars
+from crypto_bot.features import REGIMES, compute_features
 
 Series = np.ndarray
 NAN = float("nan")
@@ -164,6 +166,88 @@ def signed_volume(bars: Bars) -> Series:
     return np.sign(changes(bars.close)) * bars.volume
 
 
+def line(x: Series, window: int, figure: Callable[[float, float, Series], float]) -> Series:
+    """`figure` of the last value, the slope and the residuals of numpy's least squares line."""
+    places = np.arange(window, dtype=float)
+
+    def fitted(part: Series) -> float:
+        design = np.stack([places - places.mean(), np.ones(window)], axis=1)
+        (slope, level), *_ = np.linalg.lstsq(design, part - part[0], rcond=None)
+        values = part[0] + design @ np.array([slope, level])
+        return figure(values[-1], slope, part - values)
+
+    return rolling(x, window, fitted)
+
+
+def gaussian(x: Series, window: int) -> Series:
+    weights = [np.exp(-((4 * k / window) ** 2) / 2) for k in range(window)]
+    return rolling(x, window, lambda part: np.dot(part[::-1], weights) / np.sum(weights))
+
+
+def flow(bars: Bars) -> Series:
+    place = divide((bars.close - bars.low) - (bars.high - bars.close), bars.high - bars.low)
+    return np.where(bars.high == bars.low, 0.0, place) * bars.volume
+
+
+def shape(bars: Bars, rule: Callable[[float, float, float, float], float]) -> Series:
+    """`rule` of body, upper and lower shadow and range of each candle."""
+    values = []
+    for bar in bars:
+        body, top = abs(bar.close - bar.open), max(bar.open, bar.close)
+        values.append(
+            rule(body, bar.high - top, min(bar.open, bar.close) - bar.low, bar.high - bar.low)
+        )
+    return np.array(values, float)
+
+
+def engulfing(bars: Bars) -> Series:
+    rows, values = list(bars), np.full(len(bars), NAN)
+    for t in range(1, len(rows)):
+        now, past = rows[t], rows[t - 1]
+        bodies = [tuple(sorted((bar.open, bar.close))) for bar in (past, now)]
+        covers = bodies[1][0] <= bodies[0][0] and bodies[0][1] <= bodies[1][1]
+        rises, rose = now.close - now.open, past.close - past.open
+        is_other = (rises > 0 > rose) or (rises < 0 < rose)
+        values[t] = np.sign(rises) if covers and is_other and abs(rises) > abs(rose) else 0.0
+    return values
+
+
+def inside(bars: Bars) -> Series:
+    high, low = before(bars.high, 1), before(bars.low, 1)
+    is_within = (bars.high <= high) & (bars.low >= low) & (bars.high - bars.low < high - low)
+    return np.where(np.isnan(high), NAN, is_within)
+
+
+def closing(bars: Bars, figure: Callable[[datetime], int]) -> Series:
+    times = (datetime.fromtimestamp(ns // 10**9, UTC) for ns in bars.close_time.tolist())
+    return np.array([figure(time) for time in times], float)
+
+
+def regime(bars: Bars) -> Series:
+    """The rules in words. Indicators have twins of their own; here no tie hangs on a rounding."""
+    names = ["adx_12", "ema_6", "ema_18", "bb_width_18", "volume_sma_18", "rsi_12", "atr_12"]
+    values = np.full(len(bars), NAN)
+    for t, (row, bar) in enumerate(zip(compute_features(bars, names).values, bars, strict=True)):
+        adx, fast, slow, width, volume, rsi, atr = row
+        if np.isnan(row).any():
+            continue
+        rules = {
+            "trending": adx > 12 and fast > slow,
+            "sideways": adx < 20 and width < 0.02,
+            "breakout": width < 0.035 and bar.volume > 1.5 * volume,
+            "mean-reverting": 30 <= rsi <= 70 and abs(bar.close / fast - 1) < 0.04,
+            "volatile": bar.high - bar.low > 1.3 * atr,
+        }
+        first = next((name for name, holds in rules.items() if holds), "sideways")
+        values[t] = REGIMES.index(first)
+    return values
+
+
+def is_regime(bars: Bars, name: str) -> Series:
+    codes = regime(bars)
+    return np.where(np.isnan(codes), NAN, codes == REGIMES.index(name))
+
+
 TWINS: dict[str, Callable[..., Series]] = {
     "sma_{}": lambda b, w: mean(b.close, w),
     "ema_{}": lambda b, w: ema(b.close, w),
@@ -204,5 +288,33 @@ TWINS: dict[str, Callable[..., Series]] = {
     "roc_{}": lambda b, w: 100 * returns(b, w),
     "return_std_{}": lambda b, w: deviation(returns(b, 1), w, ddof=1),
     "obv_frac_{}": lambda b, w: divide(mean(signed_volume(b), w), mean(b.volume, w)),
+    "linreg_{}": lambda b, w: line(b.close, w, lambda level, slope, residuals: level),
+    "linreg_slope_{}": lambda b, w: line(b.close, w, lambda level, slope, residuals: slope),
+    "linreg_deviation_{}": lambda b, w: line(
+        b.close, w, lambda level, slope, residuals: np.sqrt(np.mean(residuals**2))
+    ),
+    "gma_{}": lambda b, w: gaussian(b.close, w),
+    "atr_ratio_{}_{}": lambda b, f, s: divide(atr(b, f), atr(b, s)),
+    "atr_sma_{}_{}": lambda b, w, m: mean(atr(b, w), m),
+    "cmf_{}": lambda b, w: divide(mean(flow(b), w), mean(b.volume, w)),
+    "pivot": lambda b: (b.high + b.low + b.close) / 3,
+    "doji": lambda b: shape(b, lambda body, up, down, span: span > 0 and body <= 0.1 * span),
+    "hammer": lambda b: shape(
+        b, lambda body, up, down, span: body > 0 and down >= 2 * body and up <= 0.5 * body
+    ),
+    "shooting_star": lambda b: shape(
+        b, lambda body, up, down, span: -(body > 0 and up >= 2 * body and down <= 0.5 * body)
+    ),
+    "engulfing": engulfing,
+    "inside_bar": inside,
+    "hour": lambda b: closing(b, lambda time: time.hour),
+    "weekday": lambda b: closing(b, lambda time: time.weekday()),
+    "minute_of_day": lambda b: closing(b, lambda time: 60 * time.hour + time.minute),
+    "regime": regime,
+    "is_trending": lambda b: is_regime(b, "trending"),
+    "is_sideways": lambda b: is_regime(b, "sideways"),
+    "is_mean_reverting": lambda b: is_regime(b, "mean-reverting"),
+    "is_breakout": lambda b: is_regime(b, "breakout"),
+    "is_volatile": lambda b: is_regime(b, "volatile"),
     "obv": lambda b: np.cumsum(np.concatenate([b.volume[:1], signed_volume(b)[1:]])),
 }

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crypto_bot.features import compute_features
-from crypto_bot.features.catalogue import FAMILIES, Family
+from crypto_bot.features.catalogue import FAMILIES
+from crypto_bot.features.families import Family
 from features.sample_bars import random_bars, rough_bars
 from reference.feature_twins import TWINS
 

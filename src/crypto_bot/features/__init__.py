@@ -14,14 +14,18 @@ from crypto_bot.features.catalogue import (
 )
 from crypto_bot.features.history import FeatureTable, compute_features
 from crypto_bot.features.own import forget_feature, register_feature
+from crypto_bot.features.regimes import REGIMES, RegimeOptions, classify_regimes
 from crypto_bot.features.stream import FeatureStream
 
 __all__ = [
+    "REGIMES",
     "S0_FEATURES",
     "TRAINER_FEATURES",
     "Feature",
     "FeatureStream",
     "FeatureTable",
+    "RegimeOptions",
+    "classify_regimes",
     "compute_features",
     "feature",
     "forget_feature",

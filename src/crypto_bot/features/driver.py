@@ -12,7 +12,10 @@ import numpy.typing as npt
 from numba import njit
 
 from crypto_bot.core.arrays import PerBar, PerBarFeature
+from crypto_bot.features.candles import clock_history, flow_history, pair_history, shape_history
+from crypto_bot.features.compiling import inner_njit
 from crypto_bot.features.higher import bucket_history, hold_history
+from crypto_bot.features.lines import line_history, weighted_history
 from crypto_bot.features.recursions import (
     balance_history,
     direction_history,
@@ -21,6 +24,7 @@ from crypto_bot.features.recursions import (
     smooth_history,
     true_range_history,
 )
+from crypto_bot.features.regimes import regime_history
 from crypto_bot.features.windows import (
     deviation_history,
     highest_history,
@@ -41,51 +45,61 @@ RATIO, CHANGE, BAND, SPREAD, PLACE, PRODUCT, MINUS, SCALED, TYPICAL = (
     17,
     18,
 )
-BUCKET, HOLD = 19, 20
-KIND, OUT, A, B, C, WINDOW, START, END, CLOCK = 0, 1, 2, 3, 4, 5, 6, 7, 8
-"""Columns of a plan: what to do, rows to write and read, the window, the state's place in memory, and
-the clock it runs by: 0 the bars, others longer bars. A BUCKET makes its clock's bars and reads rows 0-5;
-its B is 1 where volume is read."""
-FIELDS = 9
+IS = 19
+BUCKET, HOLD, LINE, WEIGHTED, SHAPE, PAIR, FLOW, CLOCK_TIME, REGIME = range(20, 29)
+KIND, OUT, WINDOW, START, END, CLOCK, A, B, C, D = range(10)
+"""Columns of a plan: what to do, the row to write, the window, the state's place in memory, the clock it
+runs by (0 the bars, others longer bars), and from A on the rows it reads. A BUCKET makes its clock's
+bars and reads rows 0-5; its A is 1 where volume is read."""
+READS = 11
+FIELDS = A + READS
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner_njit
 def ratio_step(a: float, b: float) -> float:
     """a / b; NaN where b is 0."""
     return a / b if b != 0.0 else np.nan
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner_njit
 def change_step(a: float, b: float) -> float:
     """a / b - 1; NaN where b is 0."""
     return ratio_step(a, b) - 1.0
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner_njit
 def band_step(a: float, b: float, scale: float) -> float:
     """a + scale * b."""
     return a + scale * b
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner_njit
 def spread_step(a: float, b: float, c: float) -> float:
     """(a - b) / c; NaN where c is 0."""
     return ratio_step(a - b, c)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner_njit
 def place_step(a: float, low: float, high: float, scale: float) -> float:
     """Where a lies between low (0) and high (scale); NaN where they meet."""
     return scale * ratio_step(a - low, high - low)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner_njit
 def typical_step(a: float, b: float, c: float) -> float:
     """(a + b + c) / 3."""
     return (a + b + c) / 3.0
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner_njit
+def is_step(a: float, value: float) -> float:
+    """1 where a is the value, else 0; NaN where a is."""
+    if np.isnan(a):
+        return np.nan
+    return 1.0 if a == value else 0.0
+
+
+@inner_njit
 def _formula(kind: int, a: PerBar, b: PerBar, c: PerBar, scale: float, out: PerBar) -> None:
     """Every bar's formula step: no state, so no order matters."""
     for i in range(out.size):
@@ -105,6 +119,8 @@ def _formula(kind: int, a: PerBar, b: PerBar, c: PerBar, scale: float, out: PerB
             out[i] = a[i] - b[i]
         elif kind == SCALED:
             out[i] = scale * a[i]
+        elif kind == IS:
+            out[i] = is_step(a[i], scale)
         else:
             out[i] = typical_step(a[i], b[i], c[i])
 
@@ -129,7 +145,7 @@ def advance(
         state = memory[plan[node, START] : plan[node, END]]
         clock = plan[node, CLOCK]
         if kind == BUCKET:
-            reads_volume, row = plan[node, B] == 1, plan[node, OUT]
+            reads_volume, row = plan[node, A] == 1, plan[node, OUT]
             counts[clock] = bucket_history(
                 state, board, counts[0], window, int(scalar), reads_volume, row
             )
@@ -158,5 +174,19 @@ def advance(
             direction_history(state, a, b, c, window, int(scalar), out)
         elif kind == HOLD:
             hold_history(state, a, b, out)
+        elif kind == LINE:
+            line_history(state, a, window, int(scalar), out)
+        elif kind == WEIGHTED:
+            weighted_history(state, a, window, out)
+        elif kind == SHAPE:
+            shape_history(a, b, c, board[plan[node, D]], window, out)
+        elif kind == PAIR:
+            pair_history(state, a, b, window, out)
+        elif kind == FLOW:
+            flow_history(a, b, c, board[plan[node, D]], out)
+        elif kind == CLOCK_TIME:
+            clock_history(a, scalar, window, out)
+        elif kind == REGIME:
+            regime_history(state, board, plan[node, A:], out)
         else:
             _formula(kind, a, b, c, scalar, out)

@@ -10,9 +10,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
 from crypto_bot.core.arrays import PerBar, PerBarFeature
+from crypto_bot.features.compiling import inner_njit
 
 WEEK_S = 7 * 86_400
 MONDAY_S = 4 * 86_400
@@ -41,7 +41,7 @@ BUCKET_MEMORY = 7 + 2 * len(STEPS)
 """The state, then the volume counted in each decimal step and how many volumes were no multiple."""
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner_njit
 def _count_volume(counted: PerBar, volume: float) -> None:
     """Add a volume in whole multiples of each decimal step; count it as odd where it is none."""
     for k, step in enumerate(STEPS):
@@ -51,7 +51,7 @@ def _count_volume(counted: PerBar, volume: float) -> None:
             counted[len(STEPS) + k] += 1.0
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner_njit
 def _whole_volume(counted: PerBar, total: float) -> float:
     """The decimal sum where every volume is a multiple of a step, else the binary one."""
     value = total
@@ -61,7 +61,7 @@ def _whole_volume(counted: PerBar, total: float) -> float:
     return value
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner_njit
 def _give_out(
     state: BucketState, counted: PerBar, board: PerBarFeature, row: int, place: int, opened: int
 ) -> None:
@@ -72,7 +72,7 @@ def _give_out(
     board[row + 5, place] = opened
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner_njit
 def bucket_history(
     memory: PerBar,
     board: PerBarFeature,
@@ -130,7 +130,7 @@ def bucket_history(
     return closed
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner_njit
 def hold_history(memory: PerBar, x: PerBar, closed: PerBar, out: PerBar) -> None:
     """At every bar the value of the last longer bar closed by then; NaN before the first."""
     held = memory[0]

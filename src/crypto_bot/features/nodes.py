@@ -13,6 +13,7 @@ from crypto_bot.core.bars import OHLCV
 from crypto_bot.core.errors import ConfigError
 from crypto_bot.features import driver
 from crypto_bot.features.higher import BUCKET_MEMORY
+from crypto_bot.features.lines import gaussian_weights
 from crypto_bot.features.own import OwnFeature
 from crypto_bot.features.windows import window_memory
 
@@ -20,6 +21,11 @@ RAW = (*OHLCV, "open_time")
 """Columns a node may read: of the bars themselves, or of the longer bars of the node's clock."""
 OWN = 100
 """Kind of a node whose step a user registered."""
+_FULL_WINDOWS = (
+    *(driver.MEAN, driver.DEVIATION, driver.HIGHEST, driver.SMOOTH),
+    *(driver.LINE, driver.WEIGHTED),
+)
+"""Kinds that begin with the window's last bar."""
 FORGOTTEN = 1e-13
 """What is left of a smoothing's seed when it counts as forgotten; four digits below the promised
 1e-9, because a seed may be thousands of times the present value."""
@@ -40,6 +46,7 @@ class Node:
     delay: int = 0
     own: OwnFeature | None = None
     clock: int = 0
+    thresholds: tuple[float, ...] = ()
 
 
 Series = Node | str
@@ -75,13 +82,13 @@ def _until_closed(longer_bars: int, node: Node, interval_s: int) -> int:
 
 
 def _begins(node: Node) -> int:
-    if node.kind in (driver.MEAN, driver.DEVIATION, driver.HIGHEST, driver.SMOOTH):
+    if node.kind in _FULL_WINDOWS:
         return node.window - 1
     if node.kind in (driver.LAG, driver.RSI):
         return node.window
     if node.kind == driver.DIRECTION:
         return 2 * node.window - 1 if node.scalar == 0 else node.window
-    return 1 if node.kind in (driver.TRUE_RANGE, driver.SIGNED_VOLUME) else 0
+    return 1 if node.kind in (driver.TRUE_RANGE, driver.SIGNED_VOLUME, driver.PAIR) else 0
 
 
 @cache
@@ -138,6 +145,10 @@ def start_memory(node: Node) -> PerBar:
         return window_memory((0.0, -math.inf), window)
     if node.kind == driver.LAG:
         return window_memory((0.0,), window)
+    if node.kind == driver.LINE:
+        return window_memory((0.0, 0.0, 0.0, 0.0), 3 * window)
+    if node.kind == driver.WEIGHTED:
+        return window_memory(tuple(gaussian_weights(window).tolist()), window)
     scalars = {
         driver.SMOOTH: (-float(node.delay), 0.0),
         driver.RSI: (0.0, nan, 0.0, 0.0, nan),
@@ -146,6 +157,8 @@ def start_memory(node: Node) -> PerBar:
         driver.BALANCE: (nan, 0.0),
         driver.DIRECTION: (0.0,) * 8,
         driver.HOLD: (nan,),
+        driver.PAIR: (nan, nan),
+        driver.REGIME: node.thresholds,
     }
     return np.array(scalars.get(node.kind, ()), np.float64)
 
@@ -235,6 +248,11 @@ def place(a: Series, low: Series, high: Series, scale: float) -> Node:
     return Node(driver.PLACE, (a, low, high), scalar=scale)
 
 
+def zscore(x: Series, window: int) -> Node:
+    """x less its mean, in population standard deviations of the window."""
+    return spread(x, mean(x, window), deviation(x, window))
+
+
 def product(a: Series, b: Series) -> Node:
     return Node(driver.PRODUCT, (a, b))
 
@@ -247,6 +265,42 @@ def scaled(a: Series, scale: float) -> Node:
     return Node(driver.SCALED, (a,), scalar=scale)
 
 
+def line(x: Series, window: int, which: int) -> Node:
+    """Of the least squares line: its last value (0), slope (1), the deviation from it (2)."""
+    return Node(driver.LINE, (x,), window, which)
+
+
+def gaussian(x: Series, window: int) -> Node:
+    """Mean weighted by half a Gaussian of width window / 4, its peak at the present bar."""
+    return Node(driver.WEIGHTED, (x,), window)
+
+
+def shape(which: int) -> Node:
+    """A pattern of one candle, of `features.candles`."""
+    return Node(driver.SHAPE, ("open", "high", "low", "close"), which)
+
+
+def pair(first: str, second: str, which: int) -> Node:
+    """A pattern of two candles, of `features.candles`, by two of their prices."""
+    return Node(driver.PAIR, (first, second), which)
+
+
+def clock_time(which: int) -> Node:
+    """A figure of the close's time, of `features.candles`; the plan sets the bars' length."""
+    return Node(driver.CLOCK_TIME, ("open_time",), which)
+
+
+def regime(inputs: tuple[Series, ...], thresholds: tuple[float, ...]) -> Node:
+    """Code of the market's regime from the inputs of `features.regimes`, in their order."""
+    return Node(driver.REGIME, inputs, thresholds=thresholds)
+
+
+def is_value(x: Series, value: float) -> Node:
+    """1 where x is the value, else 0."""
+    return Node(driver.IS, (x,), scalar=value)
+
+
+FLOW = Node(driver.FLOW, ("high", "low", "close", "volume"))
 TRUE_RANGE = Node(driver.TRUE_RANGE, ("high", "low", "close"))
 SIGNED_VOLUME = Node(driver.SIGNED_VOLUME, ("close", "volume"))
 BALANCE = Node(driver.BALANCE, ("close", "volume"))

@@ -148,7 +148,7 @@ class _Layout:
         if clock and name == "volume":
             at = self._buckets[clock]
             step = list(self.steps[at])
-            step[driver.B] = 1
+            step[driver.A] = 1
             self.steps[at] = tuple(step)
         return self._rows[clock, name]
 
@@ -173,8 +173,10 @@ class _Layout:
             own = OwnStep(node.own, tuple(reads), row, memory, clock, len(self.steps))
             self.own.append(own)
         else:
-            fields = (node.kind, row, *reads, *(0, 0, 0)[len(reads) :], node.window)
-            self._step((*fields, memory.start, memory.stop, clock), node.scalar)
+            length_s = node.clock or self._interval_s
+            scalar = length_s if node.kind == driver.CLOCK_TIME else node.scalar
+            fields = (node.kind, row, node.window, memory.start, memory.stop, clock, *reads)
+            self._step(fields, float(scalar))
 
     def _place_bucket(self, every_s: int) -> None:
         row = self._new_rows(higher.COLUMNS)
@@ -182,11 +184,11 @@ class _Layout:
         clock = self._clocks[every_s] = len(self._clocks)
         self._buckets[every_s] = len(self.steps)
         memory = self._keep(bucket_memory())
-        fields = (driver.BUCKET, row, 0, 0, 0, every_s, memory.start, memory.stop, clock)
+        fields = (driver.BUCKET, row, every_s, memory.start, memory.stop, clock)
         self._step(fields, float(self._interval_s))
 
     def _step(self, fields: tuple[int, ...], scalar: float) -> None:
-        self.steps.append(fields)
+        self.steps.append((*fields, *(0,) * (driver.FIELDS - len(fields))))
         self.scalars.append(scalar)
 
     def _keep(self, memory: PerBar) -> slice:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
 from crypto_bot.core.arrays import PerBar
+from crypto_bot.features.compiling import inner_njit
 
 
 class SmoothState(NamedTuple):
@@ -53,7 +53,7 @@ class DirectionState(NamedTuple):
     adx: float
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner_njit
 def smooth_step(
     state: SmoothState, x: float, window: int, weight: float
 ) -> tuple[SmoothState, float]:
@@ -73,7 +73,7 @@ def smooth_step(
     return SmoothState(seen, value), value if seen == window else np.nan
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner_njit
 def smooth_history(memory: PerBar, x: PerBar, window: int, weight: float, out: PerBar) -> None:
     """Every bar's `smooth_step`; the state is read from and left in `memory`."""
     state = SmoothState(int(memory[0]), memory[1])
@@ -82,7 +82,7 @@ def smooth_history(memory: PerBar, x: PerBar, window: int, weight: float, out: P
     memory[0], memory[1] = state.seen, state.value
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner_njit
 def rsi_step(state: RsiState, x: float, window: int, weight: float) -> tuple[RsiState, float]:
     """Wilder's relative strength index, 0..100; NaN where the price has never moved."""
     change = x - state.previous
@@ -106,7 +106,7 @@ def rsi_step(state: RsiState, x: float, window: int, weight: float) -> tuple[Rsi
     return RsiState(seen, x, gain, loss, value), value
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner_njit
 def rsi_history(memory: PerBar, x: PerBar, window: int, weight: float, out: PerBar) -> None:
     """Every bar's `rsi_step`; the state is read from and left in `memory`."""
     state = RsiState(int(memory[0]), memory[1], memory[2], memory[3], memory[4])
@@ -116,7 +116,7 @@ def rsi_history(memory: PerBar, x: PerBar, window: int, weight: float, out: PerB
     memory[3], memory[4] = state.loss, state.value
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner_njit
 def true_range_step(
     state: PreviousState, high: float, low: float, close: float
 ) -> tuple[PreviousState, float]:
@@ -125,7 +125,7 @@ def true_range_step(
     return PreviousState(close), span if state.close == state.close else np.nan
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner_njit
 def true_range_history(
     memory: PerBar, high: PerBar, low: PerBar, close: PerBar, out: PerBar
 ) -> None:
@@ -136,7 +136,7 @@ def true_range_history(
     memory[0] = state.close
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner_njit
 def signed_volume_step(
     state: PreviousState, close: float, volume: float
 ) -> tuple[PreviousState, float]:
@@ -146,7 +146,7 @@ def signed_volume_step(
     return PreviousState(close), value if state.close == state.close else np.nan
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner_njit
 def signed_volume_history(memory: PerBar, close: PerBar, volume: PerBar, out: PerBar) -> None:
     """Every bar's `signed_volume_step`; the state is read from and left in `memory`."""
     state = PreviousState(memory[0])
@@ -155,7 +155,7 @@ def signed_volume_history(memory: PerBar, close: PerBar, volume: PerBar, out: Pe
     memory[0] = state.close
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner_njit
 def balance_step(state: BalanceState, close: float, volume: float) -> tuple[BalanceState, float]:
     """On-balance volume: starts at the first bar's volume and never forgets it."""
     previous, signed = signed_volume_step(PreviousState(state.close), close, volume)
@@ -163,7 +163,7 @@ def balance_step(state: BalanceState, close: float, volume: float) -> tuple[Bala
     return BalanceState(previous.close, balance), balance
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner_njit
 def balance_history(memory: PerBar, close: PerBar, volume: PerBar, out: PerBar) -> None:
     """Every bar's `balance_step`; the state is read from and left in `memory`."""
     state = BalanceState(memory[0], memory[1])
@@ -172,7 +172,7 @@ def balance_history(memory: PerBar, close: PerBar, volume: PerBar, out: PerBar) 
     memory[0], memory[1] = state.close, state.balance
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner_njit
 def _movements(state: DirectionState, high: float, low: float) -> tuple[float, float]:
     """Wilder's directional movements: only the larger of the two counts."""
     up, down = high - state.high, state.low - low
@@ -181,7 +181,7 @@ def _movements(state: DirectionState, high: float, low: float) -> tuple[float, f
     return rise, fall
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner_njit
 def direction_step(
     state: DirectionState, high: float, low: float, close: float, window: int
 ) -> tuple[DirectionState, tuple[float, float, float]]:
@@ -204,7 +204,7 @@ def direction_step(
     return following, (shown, scale * rise, scale * fall)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner_njit
 def direction_history(
     memory: PerBar, high: PerBar, low: PerBar, close: PerBar, window: int, which: int, out: PerBar
 ) -> None:

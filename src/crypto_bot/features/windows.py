@@ -16,6 +16,7 @@ import numpy as np
 from numba import njit
 
 from crypto_bot.core.arrays import PerBar
+from crypto_bot.features.compiling import inner_njit
 
 
 class MeanState(NamedTuple):
@@ -48,7 +49,7 @@ class LagState(NamedTuple):
     oldest: int
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner_njit
 def mean_step(state: MeanState, ring: PerBar, x: float, window: int) -> tuple[MeanState, float]:
     """Mean of the last `window` values; exactly the value if all are equal."""
     filled = state.filled + 1
@@ -76,7 +77,7 @@ def mean_history(memory: PerBar, x: PerBar, window: int, out: PerBar) -> None:
     memory[2], memory[3] = state.last, state.equal
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner_njit
 def deviation_step(
     state: DeviationState,
     ring: PerBar,
@@ -110,7 +111,7 @@ def deviation_step(
     return DeviationState(0, 0.0, 0.0), np.sqrt(squares * (1.0 / (window - spent)))
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner_njit
 def deviation_history(memory: PerBar, x: PerBar, window: int, spent: int, out: PerBar) -> None:
     """Every bar's `deviation_step`; the state is read from and left in `memory`."""
     state = DeviationState(int(memory[0]), memory[1], memory[2])
@@ -120,13 +121,13 @@ def deviation_history(memory: PerBar, x: PerBar, window: int, spent: int, out: P
     memory[0], memory[1], memory[2] = state.filled, state.mean, state.squares
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner_njit
 def _larger(a: float, b: float) -> float:
     """The larger of two; b if it is NaN."""
     return a if a >= b else b
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner_njit
 def highest_step(
     state: HighestState, ring: PerBar, x: float, window: int
 ) -> tuple[HighestState, float]:
@@ -143,7 +144,7 @@ def highest_step(
     return HighestState(0, -np.inf), highest
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner_njit
 def highest_history(memory: PerBar, x: PerBar, window: int, sign: float, out: PerBar) -> None:
     """Every bar's `highest_step` of sign * x, times sign: sign -1 gives the lowest."""
     state, ring = HighestState(int(memory[0]), memory[1]), memory[2:]
@@ -153,7 +154,7 @@ def highest_history(memory: PerBar, x: PerBar, window: int, sign: float, out: Pe
     memory[0], memory[1] = state.filled, state.highest
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner_njit
 def lag_step(state: LagState, ring: PerBar, x: float, window: int) -> tuple[LagState, float]:
     """The value `window` bars ago."""
     value = ring[state.oldest]
@@ -162,7 +163,7 @@ def lag_step(state: LagState, ring: PerBar, x: float, window: int) -> tuple[LagS
     return LagState(following if following < window else 0), value
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner_njit
 def lag_history(memory: PerBar, x: PerBar, window: int, out: PerBar) -> None:
     """Every bar's `lag_step`; the state is read from and left in `memory`."""
     state, ring = LagState(int(memory[0])), memory[1:]
