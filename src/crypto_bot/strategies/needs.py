@@ -17,12 +17,19 @@ EXTRA_COLUMNS = {
     "best_bid": "highest price bid, quote currency",
     "bid_size": "quantity wanted at the best bid, base currency",
     "book_age_seconds": "age of the order book at the bar's close, seconds",
+    "chain_fee_quote": "fee of a transaction on the chain, its priority fee included, quote currency",
     "gas_gwei": "price of gas on the chain, gwei",
+    "implied_close": "price that two other pairs imply, quote currency",
     "listing_age_bars": "bars since the symbol was listed, 0 at its first bar",
     "other_close": "price of the second asset",
     "other_venue_close": "price of the same asset on the other venue or chain",
     "p_down": "a model's probability of a fall, 0..1",
     "p_up": "a model's probability of a rise, 0..1",
+    "pool_buys": "purchases from the token's pool during the bar",
+    "pool_liquidity_quote": "money in the token's pool, quote currency",
+    "pool_sells": "sales to the token's pool during the bar",
+    "top_holders_frac": "share of the supply that the ten largest holders have, 0..1",
+    "tradingview_direction": "side that the last TradingView alert wants, -1, 0 or 1",
 }
 """Columns that candles cannot give -> what stands in them; each is known at the bar's close."""
 
@@ -48,6 +55,11 @@ SECOND_ASSET = Need("the prices of a second asset", ("other_close",))
 OTHER_VENUE = Need("the prices of a second venue or chain", ("other_venue_close",))
 GAS = Need("the price of gas", ("gas_gwei",))
 LISTING = Need("the time of the listing", ("listing_age_bars",))
+CHAIN_FEE = Need("the chain's fee", ("chain_fee_quote",))
+HOLDERS = Need("who holds the token", ("top_holders_frac",))
+IMPLIED_PRICE = Need("the prices of two other pairs", ("implied_close",))
+POOL = Need("the token's pool", ("pool_liquidity_quote", "pool_buys", "pool_sells"))
+TRADINGVIEW = Need("TradingView alerts", ("tradingview_direction",))
 
 
 def needed_columns(needs: Iterable[Need]) -> tuple[str, ...]:
