@@ -36,7 +36,7 @@ def test_a_machine_without_a_gpu_is_told_so():
     assert found["windows_optimizations.*"] == "not Windows"
     assert found["amd_gpu.*"] == "no AMD GPU found"
     assert found["data_sources.dex"].startswith("needs a DEX data adapter")
-    assert found["scalp_backtest_config.*"].startswith("needs a scalping strategy")
+    assert found["scalp_backtest_config.*"].startswith("scalping strategies are sized")
 
 
 def test_what_is_switched_off_is_not_missed():

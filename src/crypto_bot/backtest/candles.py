@@ -261,8 +261,8 @@ def _select(
         for name in days
     }
     notes = (*notes, *left_out)
-    rates = {bars.symbol: load_funding(store.root, bars.symbol) for bars in ranked}
-    funding = {symbol: found for symbol, found in rates.items() if found is not None}
+    funding, uncharged = _funding(store, [bars.symbol for bars in ranked], start_ns, end_ns)
+    notes = (*notes, *uncharged)
     return Universe(
         tuple(ranked),
         timeframe,
@@ -273,6 +273,26 @@ def _select(
         earlier=earlier,
         funding=funding,
     )
+
+
+def _funding(
+    store: BarStore, symbols: Sequence[str], start_ns: int, end_ns: int
+) -> tuple[dict[str, FundingRates], tuple[str, ...]]:
+    """Stored rates that cover the look-back window, and a note on those that do not."""
+    funding: dict[str, FundingRates] = {}
+    notes: list[str] = []
+    for symbol in symbols:
+        rates = load_funding(store.root, symbol)
+        if rates is None:
+            continue
+        if rates.time_ns[0] > start_ns + DAY_NS or rates.time_ns[-1] < end_ns - DAY_NS:
+            notes.append(
+                f"{symbol}: funding is not charged, its rates ({iso_time(int(rates.time_ns[0]))} to "
+                f"{iso_time(int(rates.time_ns[-1]))}) do not cover the look-back window"
+            )
+            continue
+        funding[symbol] = rates
+    return funding, tuple(notes)
 
 
 def _missing_defaults(

@@ -14,6 +14,8 @@ from crypto_bot.backtest.downloading import refresh_store
 from crypto_bot.backtest.learning_loop import refresh_for_turn, training_due
 from crypto_bot.backtest.results import VIEWED_FILES, rank_results, result_files, summarise
 from crypto_bot.backtest.schedule import repeat
+from crypto_bot.backtest.search_command import optimize_strategy, refuse_search_options, sweep
+from crypto_bot.backtest.shared_account import portfolio
 from crypto_bot.backtest.summary import SIMULATED, number, percent, sweep_lines, turn_lines
 from crypto_bot.backtest.sweeping import record_trials, results_folder, run_sweep, write_results
 from crypto_bot.backtest.turn import run_turn
@@ -124,11 +126,11 @@ def run(options: argparse.Namespace) -> tuple[int, Result]:
 
 
 def continuous(options: argparse.Namespace) -> tuple[int, Result]:
-    """`run`, again and again until SIGTERM."""
+    """`run`, again and again until SIGTERM; only what new candles change is computed."""
     with open_workbench(options.config, log="backtest", verbose=options.verbose) as bench:
         say(options, *bench.start_lines())
         if options.once:
-            return _run_once(options, bench)
+            return _run_once(options, bench, is_incremental=True)
         return repeat(
             lambda _: _run_again(options, bench),
             hours=bench.settings.refresh_interval_hours,
@@ -139,13 +141,16 @@ def continuous(options: argparse.Namespace) -> tuple[int, Result]:
 def _run_again(options: argparse.Namespace, bench: Workbench) -> tuple[int, Result]:
     if options.data is None:
         say(options, *refresh_store(bench.settings, options.pairs or DEFAULT_PAIRS))
-    return _run_once(options, bench)
+    return _run_once(options, bench, is_incremental=True)
 
 
-def _run_once(options: argparse.Namespace, bench: Workbench) -> tuple[int, Result]:
+def _run_once(
+    options: argparse.Namespace, bench: Workbench, *, is_incremental: bool = False
+) -> tuple[int, Result]:
     code, result = _backtest(
         options,
         bench,
+        is_incremental=is_incremental,
         symbols=options.pairs or DEFAULT_PAIRS,
         strategies=options.strategies,
         timeframes=options.timeframes,
@@ -160,7 +165,7 @@ def _run_once(options: argparse.Namespace, bench: Workbench) -> tuple[int, Resul
 def _backtest(
     options: argparse.Namespace, bench: Workbench, **choice: Any
 ) -> tuple[int, dict[str, Any]]:
-    symbols = choice.pop("symbols")
+    symbols, is_incremental = choice.pop("symbols"), choice.pop("is_incremental", False)
     universe = gather_candles(
         bench.settings,
         data=options.data,
@@ -169,10 +174,17 @@ def _backtest(
     )
     say(options, describe(universe), *universe.notes)
     run_id = bench.journal.start_run("backtest", bench.settings, is_simulated=universe.is_simulated)
+    folder = results_folder(bench.settings, universe.is_simulated)
     try:
-        swept = run_sweep(universe, bench, end_ns=universe.end_ns, **choice)
-        record_trials(bench, run_id, swept.table)
-        files = write_results(swept, results_folder(bench.settings, universe.is_simulated))
+        swept = run_sweep(
+            universe,
+            bench,
+            end_ns=universe.end_ns,
+            store=folder / "store" if is_incremental else None,
+            on_computed=lambda rows: record_trials(bench, run_id, rows),
+            **choice,
+        )
+        files = write_results(swept, folder) if swept.computed else []
     except CryptoBotError as error:
         bench.journal.finish_run(run_id, "failed", {"error": str(error)})
         raise
@@ -180,6 +192,7 @@ def _backtest(
         "run_id": run_id,
         "is_simulated": universe.is_simulated,
         "backtests": len(swept.table),
+        "computed": swept.computed,
         "bar_combinations": swept.bar_combinations,
         "ranking": swept.ranking.head(20).to_dicts(),
         "skipped": [str(item) for item in swept.skipped],
@@ -189,7 +202,8 @@ def _backtest(
     say(
         options,
         *sweep_lines(swept, universe),
-        f"result files in {files[0].parent}",
+        *([f"computed {swept.computed:,} backtests, read the rest"] if is_incremental else []),
+        f"result files in {folder}" if files else "no candle is new: no new result files",
     )
     return 0, result
 
@@ -214,7 +228,10 @@ def _view_line(line: Mapping[str, Any]) -> str:
 
 
 def optimize(options: argparse.Namespace) -> tuple[int, Result]:
-    """Filter stored results by the thresholds, rank them."""
+    """Search one strategy's settings; without one filter stored results by the thresholds, rank them."""
+    if options.strategy is not None:
+        return optimize_strategy(options)
+    refuse_search_options(options)
     settings = load_settings(options.config)
     ranked = rank_results(Path(options.cache_dir or settings.results_cache_dir), settings)
     top = ranked["top_strategies"]
@@ -269,6 +286,8 @@ INTEGRATED_COMMANDS: dict[str, Handler] = {
 BACKTEST_COMMANDS: dict[str, Handler] = {
     "run": run,
     "continuous": continuous,
+    "portfolio": portfolio,
+    "sweep": sweep,
     "view": view,
     "optimize": optimize,
 }

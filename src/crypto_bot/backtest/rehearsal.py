@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 
 from crypto_bot.backtest.candles import Universe
+from crypto_bot.backtest.exit_order import ExitOrder, exit_order
 from crypto_bot.backtest.schedule import Stopped
 from crypto_bot.backtest.workbench import Workbench
-from crypto_bot.core import TRADE, Bars
+from crypto_bot.core import TRADE, Bars, FundingRates
 from crypto_bot.core.arrays import PerRow, PerTrade
 from crypto_bot.engine import ExitOptions, settled_bars
 from crypto_bot.features import compute_features
@@ -72,6 +74,7 @@ class Rehearsal:
     expectation: ExpectationReport
     drift: tuple[FeatureDrift, ...]
     recommendation: Recommendation
+    exit_order: ExitOrder
 
 
 def rehearse(
@@ -95,7 +98,9 @@ def rehearse(
     ------
     Stopped    `should_stop` said so; what was traded so far is in the journal and is not judged
     """
-    stretches = hold_out_stretches(_traded(universe, trader), trader.maker, start_ns)
+    stretches = hold_out_stretches(
+        _traded(universe, trader), trader.maker, start_ns, universe.funding
+    )
     options = bench.paper_options(trader.exits)
     session = PaperSession(
         stretches,
@@ -128,7 +133,9 @@ def rehearse(
             recommendation=recommendation,
         )
     _LOG.info("%s", agreement.describe())
-    return Rehearsal(trader, stretches, paper, agreement, expectation, drift, recommendation)
+    order = exit_order(bench.settings, universe, stretches, options)
+    _LOG.info("%s", order.describe())
+    return Rehearsal(trader, stretches, paper, agreement, expectation, drift, recommendation, order)
 
 
 def _traded(universe: Universe, trader: Trader) -> list[Bars]:
@@ -137,14 +144,18 @@ def _traded(universe: Universe, trader: Trader) -> list[Bars]:
 
 
 def hold_out_stretches(
-    universe: Sequence[Bars], maker: DecisionMaker, start_ns: int
+    universe: Sequence[Bars],
+    maker: DecisionMaker,
+    start_ns: int,
+    funding: Mapping[str, FundingRates] = MappingProxyType({}),
 ) -> tuple[TradedSymbol, ...]:
     """Per symbol the bars that open at or after `start_ns`, and all bars before as history."""
     stretches = []
     for bars in universe:
         stretch = bars.between(start_ns, None)
         if len(stretch):
-            stretches.append(TradedSymbol(stretch, maker, bars.between(None, start_ns)))
+            history, rates = bars.between(None, start_ns), funding.get(bars.symbol)
+            stretches.append(TradedSymbol(stretch, maker, history, rates))
     return tuple(stretches)
 
 

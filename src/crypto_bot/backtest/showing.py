@@ -14,7 +14,7 @@ import polars as pl
 from crypto_bot.backtest.candles import Universe, describe
 from crypto_bot.backtest.learning import Learned, pooled_figures
 from crypto_bot.backtest.rehearsal import Rehearsal
-from crypto_bot.backtest.sweeping import StrategySweep, best_setting
+from crypto_bot.backtest.sweeping import EXITS, FEWEST_TRADES, StrategySweep, best_setting
 from crypto_bot.backtest.workbench import Workbench
 from crypto_bot.core.arrays import PerBar, PerBarTime
 from crypto_bot.core.timeframes import iso_time
@@ -41,8 +41,6 @@ if TYPE_CHECKING:
     from crypto_bot.backtest.turn import TurnOutcome
 
 _LIBRARIES = ("crypto-bot", "numpy", "numba", "polars", "lightgbm", "scikit-learn", "ccxt")
-FEWEST_TRADES = 5
-"""Closed trades a setting needs to be called the best of a pair."""
 
 
 def write_outcome(bench: Workbench, outcome: TurnOutcome) -> dict[str, Any]:
@@ -121,6 +119,7 @@ def _paper_summary(bench: Workbench, rehearsal: Rehearsal) -> dict[str, Any]:
         "equals_backtest": rehearsal.agreement.equal,
         "unexplained_differences": rehearsal.agreement.unexplained,
         "advice": str(rehearsal.recommendation.action),
+        "exit_order": rehearsal.exit_order.describe(),
     }
 
 
@@ -287,13 +286,17 @@ _METRIC_NAMES = {"expectancy": "expectancy_quote"}
 
 
 def _heat_maps(swept: StrategySweep) -> Iterator[HeatMap]:
-    """Mean Sharpe ratio over the parameters of the best two-parameter strategy, and over exits."""
+    """Mean Sharpe ratio over the pairs: the best setting's exits at other parameters, its
+    parameters at other exits. Never a mean over settings, which could contradict the choice.
+    """
     best = best_setting(swept.ranking)
-    rows = swept.table.filter(
+    found = swept.table.filter(
         (pl.col("strategy") == best["strategy"]) & (pl.col("timeframe") == best["timeframe"])
     )
     names = list(json.loads(best["parameters"]))
     place = f"{best['strategy']} at {best['timeframe']}"
+    same_exits = [pl.col(name).eq_missing(pl.lit(best[name])) for name in EXITS if name in best]
+    rows = found.filter(pl.all_horizontal(same_exits))
     if len(names) >= 2:
         values = pl.DataFrame([json.loads(text) for text in rows["parameters"]]).select(names[:2])
         numeric = all(values[name].dtype.is_numeric() for name in names[:2])
@@ -301,7 +304,8 @@ def _heat_maps(swept: StrategySweep) -> Iterator[HeatMap]:
             yield _heat_map(
                 f"{place}: parameters", names[0], names[1], values.with_columns(rows["sharpe"])
             )
-    exits = rows.drop_nulls(["stop_loss_frac", "take_profit_frac"])
+    chosen = found.filter(pl.col("parameters") == best["parameters"])
+    exits = chosen.drop_nulls(["stop_loss_frac", "take_profit_frac"])
     if len(exits):
         columns = exits.select("stop_loss_frac", "take_profit_frac", "sharpe")
         yield _heat_map(f"{place}: stop and target", "stop_loss_frac", "take_profit_frac", columns)
@@ -428,7 +432,8 @@ def _tables(outcome: TurnOutcome) -> Iterator[FactTable]:
             for c in rehearsal.expectation.comparisons
         ],
         f"{rehearsal.agreement.describe()}. Advice: {rehearsal.recommendation.action}: "
-        + "; ".join(rehearsal.recommendation.reasons),
+        + "; ".join(rehearsal.recommendation.reasons)
+        + f". Stop or target first: {rehearsal.exit_order.describe()}.",
     )
     if rehearsal.drift:
         yield FactTable(

@@ -73,6 +73,7 @@ def turn_lines(summary: Mapping[str, Any]) -> list[str]:
         f"{mark}paper     {paper['trader']}: return {percent(paper['total_return'])}, "
         f"drawdown {percent(-paper['max_drawdown'])}, {paper['trades']} trades, "
         f"holding gave {percent(paper['buy_and_hold_return'])}",
+        f"{mark}exits     {paper['exit_order']}",
         f"{mark}feedback  {paper['agreement']}; advice: {paper['advice']}",
         f"time      {summary['seconds']['total']:.0f} s{_memory(summary['peak_memory_mb'])}"
         + ("; " + "; ".join(summary["reused"]) if summary["reused"] else ""),

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 
 _COMMANDS = {
     "integrated": ("setup", "integrated", "backtest-only", "ml-training", "validate"),
-    "backtest": ("run", "continuous", "view", "optimize"),
+    "backtest": ("run", "continuous", "portfolio", "sweep", "view", "optimize"),
 }
 _HELP = """usage: crypto-bot COMMAND [options]
 
   setup, integrated, backtest-only, ml-training, validate   the integrated system
-  run, continuous, view, optimize                           backtests without learning
+  run, continuous, portfolio, sweep, view, optimize         backtests without learning
 
 `crypto-bot COMMAND --help` explains one. Example: crypto-bot integrated --once --data ./candles
 """

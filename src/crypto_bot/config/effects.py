@@ -127,7 +127,7 @@ _STRATEGY_EXITS = "strategies, in backtests and on paper; models trade by paper.
 _MODEL_EXITS = "models, in validation, in the gate and on paper"
 _GUARD = "the paper session's risk guard"
 _SIMULATED = "the simulated market, when no exchange can be reached"
-_SCALP = Effect(never="needs a scalping strategy, none is part of this version")
+_SCALP = Effect(never="scalping strategies are sized like all others, by sizing.* and risk.*")
 _WINDOWS = Effect(unless=_windows)
 _AMD = Effect(unless=_amd)
 _SUPABASE = Effect(unless=_supabase)
@@ -220,12 +220,12 @@ KEY_STATUS: dict[str, Effect] = {
             "taker_fee_frac",
             "maker_fee_frac",
             "slippage_frac",
-            "quantity_step",
-            "minimum_quantity",
-            "minimum_notional_quote",
             "slippage_atr_mult",
             "slippage_volume_mult",
             "borrow_rate_annual_frac",
+            "quantity_step",
+            "minimum_quantity",
+            "minimum_notional_quote",
         ),
         Effect(_ENGINE),
     ),

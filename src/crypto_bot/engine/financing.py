@@ -35,7 +35,7 @@ def funding_due(bars: Bars, rates: FundingRates | None) -> PerBar:
 
     Raises
     ------
-    DataError    if the rates are of another symbol, or have none in the span of the bars
+    DataError    if the rates are of another symbol, or end before the bars or begin after them
 
     Notes
     -----
@@ -50,13 +50,18 @@ def funding_due(bars: Bars, rates: FundingRates | None) -> PerBar:
             f"funding must be of {bars.symbol} like the bars, was of {rates.symbol}; "
             "give the rates of the traded symbol"
         )
+    is_apart = (
+        len(rates) == 0
+        or rates.time_ns[-1] < bars.open_time[0]
+        or rates.time_ns[0] > bars.close_time[-1]
+    )
+    if is_apart:
+        raise DataError(
+            f"{bars.symbol} funding must be of the span of the bars, was not; "
+            "give rates of that span, or no funding"
+        )
     place = np.searchsorted(bars.open_time, rates.time_ns)
     is_inside = (place > 0) & (place < len(bars))
-    if not is_inside.any():
-        raise DataError(
-            f"{bars.symbol} funding must have a payment between the first and last bar, had none; "
-            "give rates of the same span, or no funding"
-        )
     np.add.at(due, place[is_inside], rates.rate[is_inside])
     return due
 

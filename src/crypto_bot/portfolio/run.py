@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -101,6 +101,8 @@ def portfolio_slots(
     exits: ExitOptions | None = None,
     costs: CostOptions | None = None,
     sizing: SizingOptions | None = None,
+    start_ns: int | None = None,
+    funding: Mapping[str, FundingRates] | None = None,
 ) -> list[Slot]:
     """Every strategy on every symbol, in this order: strategies, then symbols.
 
@@ -110,6 +112,9 @@ def portfolio_slots(
     strategies : Sequence[Strategy]    of rules; each reads its own features
     exits : ExitOptions                None: none but the signals; signal_exit as the strategy says
     costs, sizing                      those of the run: their averages must have settled too
+    start_ns : int                     trade only bars that open from here on; features use those
+                                       before too
+    funding : symbol -> FundingRates   of perpetuals
 
     Returns
     -------
@@ -124,7 +129,10 @@ def portfolio_slots(
             signals = strategy.signals_on(one)
             is_settled = np.arange(len(one)) >= settled_bars(names, one.timeframe)
             wanted = np.where(is_settled, signals.direction, 0).astype(np.int8)
-            slots.append(Slot(strategy.name, one, Signals(wanted, signals.score), own))
+            first = 0 if start_ns is None else int(np.searchsorted(one.open_time, start_ns))
+            traded = Signals(wanted[first:], signals.score[first:])
+            rates = None if funding is None else funding.get(one.symbol)
+            slots.append(Slot(strategy.name, one[first:], traded, own, rates, one[:first] if first else None))
     return slots
 
 

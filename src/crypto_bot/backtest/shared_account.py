@@ -1,0 +1,241 @@
+"""The `portfolio` command: strategies and pairs on one cash account, shown and written down."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+
+from crypto_bot.backtest.candles import Universe, describe, gather_candles
+from crypto_bot.backtest.command import Result, say
+from crypto_bot.backtest.summary import SIMULATED, number, percent
+from crypto_bot.backtest.workbench import SIMULATED_SUFFIX, Workbench, open_workbench
+from crypto_bot.core import TRADE
+from crypto_bot.core.errors import CryptoBotError, DataError
+from crypto_bot.core.files import write_file, write_json
+from crypto_bot.core.timeframes import iso_time
+from crypto_bot.engine.metrics import METRICS
+from crypto_bot.journal import Trial
+from crypto_bot.portfolio import (
+    PortfolioOptions,
+    PortfolioResult,
+    Slot,
+    portfolio_slots,
+    simulate_portfolio,
+)
+from crypto_bot.report.palette import GREY, SERIES
+from crypto_bot.strategies import get_strategy
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+FOLDER = "out/portfolio"
+_STACKED = 5
+"""Strategies drawn by name; the rest together."""
+
+
+def portfolio(options: argparse.Namespace) -> tuple[int, Result]:
+    """Trade the named strategies on the named pairs and timeframes from one account."""
+    with open_workbench(options.config, log="backtest", verbose=options.verbose) as bench:
+        say(options, *bench.start_lines())
+        universe = gather_candles(
+            bench.settings,
+            data=options.data,
+            symbols=options.pairs,
+            timeframes=options.timeframes,
+        )
+        say(options, describe(universe), *universe.notes)
+        run_id = bench.journal.start_run(
+            "portfolio", bench.settings, is_simulated=universe.is_simulated
+        )
+        try:
+            slots, result = trade_account(bench, universe, options.strategies, options.timeframes)
+            _record(bench, run_id, universe, options, result)
+            folder = write_portfolio(slots, result, _folder(options, universe))
+        except CryptoBotError as error:
+            bench.journal.finish_run(run_id, "failed", {"error": str(error)})
+            raise
+        summary = portfolio_summary(result, folder, run_id)
+        bench.journal.finish_run(run_id, "done", {"final_equity": result.metrics.final_equity})
+    say(options, *portfolio_lines(result), f"files in {folder}")
+    return 0, summary
+
+
+def trade_account(
+    bench: Workbench,
+    universe: Universe,
+    strategies: Sequence[str],
+    timeframes: Sequence[str],
+) -> tuple[list[Slot], PortfolioResult]:
+    """Every strategy on every pair and timeframe within the look-back window.
+
+    Features settle on the bars before it. Raises DataError where no pair has a bar to trade.
+    """
+    chosen = [get_strategy(name) for name in strategies]
+    slots: list[Slot] = []
+    for timeframe in timeframes:
+        bars = [one for one in universe.at(timeframe) if len(one.between(universe.start_ns, None))]
+        slots += portfolio_slots(
+            bars,
+            chosen,
+            exits=bench.exits,
+            costs=bench.costs,
+            sizing=bench.sizing,
+            start_ns=universe.start_ns,
+            funding=universe.funding,
+        )
+    if not slots:
+        raise DataError(
+            f"no pair has candles of {', '.join(timeframes)} in the look-back window; "
+            "choose a finer timeframe or a longer lookback_days"
+        )
+    options = bench.settings.portfolio.of(PortfolioOptions)
+    result = simulate_portfolio(slots, costs=bench.costs, sizing=bench.sizing, options=options)
+    return slots, result
+
+
+def _record(
+    bench: Workbench,
+    run_id: str,
+    universe: Universe,
+    options: argparse.Namespace,
+    result: PortfolioResult,
+) -> None:
+    """A portfolio is one trial, whatever it holds."""
+    parameters = {
+        "strategies": list(options.strategies),
+        "pairs": list(universe.symbols),
+        "exits": bench.exits.model_dump(mode="json"),
+        "costs": bench.costs.model_dump(),
+        "sizing": bench.sizing.model_dump(mode="json"),
+        "portfolio": bench.settings.portfolio.model_dump(),
+    }
+    trial = Trial(
+        symbol="*",
+        timeframe=",".join(options.timeframes),
+        strategy="portfolio",
+        parameters=parameters,
+        metrics={name: getattr(result.metrics, name) for name in METRICS},
+        is_simulated=universe.is_simulated,
+    )
+    bench.journal.record_trials(run_id, [trial])
+
+
+def _folder(options: argparse.Namespace, universe: Universe) -> Path:
+    if options.output is not None:
+        return Path(options.output)
+    stamp = datetime.now(UTC).strftime("%Y%m%d_%H%M%S")
+    return Path(FOLDER + (SIMULATED_SUFFIX if universe.is_simulated else "")) / stamp
+
+
+def write_portfolio(slots: Sequence[Slot], result: PortfolioResult, folder: Path) -> Path:
+    """Write the curve, the attribution, every trade and refusal, the picture and the summary."""
+    curve = pl.DataFrame({"time_ns": result.times_ns, "equity": result.equity})
+    write_file(folder / "equity.csv", curve.write_csv())
+    write_file(folder / "attribution.csv", result.attribution.write_csv())
+    write_file(folder / "refusals.csv", result.refusals.write_csv())
+    write_file(folder / "trades.csv", _trade_table(slots, result).write_csv())
+    write_file(folder / "portfolio.png", _picture(slots, result))
+    write_json(folder / "summary.json", portfolio_summary(result, folder, ""))
+    return folder
+
+
+def _trade_table(slots: Sequence[Slot], result: PortfolioResult) -> pl.DataFrame:
+    frames = []
+    for slot, trades in zip(slots, result.trades, strict=True):
+        columns = {name: trades[name] for name in TRADE.names or ()}
+        frame = pl.DataFrame(columns).with_columns(
+            strategy=pl.lit(slot.name), symbol=pl.lit(slot.bars.symbol)
+        )
+        frames.append(frame.select("strategy", "symbol", pl.exclude("strategy", "symbol")))
+    return pl.concat(frames).sort("entry_time")
+
+
+def portfolio_summary(result: PortfolioResult, folder: Path, run_id: str) -> dict[str, Any]:
+    """The account in plain values."""
+    by_limit = result.refusals.group_by("limit").len().sort("limit")
+    return {
+        "run_id": run_id,
+        "is_simulated": result.is_simulated,
+        "from": iso_time(int(result.times_ns[0])),
+        "to": iso_time(int(result.times_ns[-1])),
+        "metrics": {name: getattr(result.metrics, name) for name in METRICS},
+        "attribution": result.attribution.to_dicts(),
+        "refused": dict(by_limit.iter_rows()),
+        "folder": str(folder),
+    }
+
+
+def portfolio_lines(result: PortfolioResult) -> list[str]:
+    """The account on one screen."""
+    mark = SIMULATED if result.is_simulated else ""
+    metrics = result.metrics
+    by_strategy = result.attribution.group_by("strategy", maintain_order=True).agg(
+        pl.col("trades", "fees_quote", "financing_quote", "gain_quote").sum()
+    )
+    lines = [
+        f"{mark}account: return {percent(metrics.total_return)}, Sharpe {number(metrics.sharpe)}, "
+        f"drawdown {percent(-metrics.max_drawdown)}, {metrics.trades} trades; holding every pair "
+        f"in equal parts gave {percent(metrics.buy_and_hold_return)}",
+        f"{'strategy':<22}{'trades':>8}{'gain':>14}{'fees':>12}{'financing':>12}",
+    ]
+    lines += [
+        f"{row['strategy']:<22}{row['trades']:>8}{row['gain_quote']:>14,.2f}"
+        f"{row['fees_quote']:>12,.2f}{row['financing_quote']:>12,.2f}"
+        for row in by_strategy.iter_rows(named=True)
+    ]
+    total = f"{sum(by_strategy['gain_quote']):>14,.2f}"
+    lines.append(f"{'together':<22}{metrics.trades:>8}{total}{metrics.fees_quote:>12,.2f}")
+    refused = result.refusals.group_by("limit").len().sort("limit")
+    lines += [f"refused by {limit}: {count}" for limit, count in refused.iter_rows()]
+    return lines
+
+
+def _picture(slots: Sequence[Slot], result: PortfolioResult) -> bytes:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9.0, 6.0), dpi=110, layout="constrained")
+    _draw(figure, slots, result)
+    if result.is_simulated:
+        figure.text(
+            0.5, 0.5, "SIMULATED", fontsize=46, color=GREY, alpha=0.28, ha="center", rotation=24
+        )
+    out = BytesIO()
+    FigureCanvasAgg(figure)
+    figure.savefig(out, format="png")
+    return out.getvalue()
+
+
+def _draw(figure: Figure, slots: Sequence[Slot], result: PortfolioResult) -> None:
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
+    step = max(1, len(result.times_ns) // 2_000)
+    times = result.times_ns[::step].astype("datetime64[ns]")
+    above.plot(times, result.equity[::step], color=SERIES[0], linewidth=1.4)
+    above.set_ylabel("equity, quote")
+    above.set_title("One account, all strategies and pairs", fontsize=11)
+    for (name, gain), colour in zip(_gains(slots, result).items(), SERIES, strict=False):
+        below.plot(times, gain[::step], label=name, color=colour, linewidth=1.1)
+    below.axhline(0.0, color=GREY, linewidth=0.8)
+    below.set_ylabel("earned, quote")
+    below.legend(frameon=False, fontsize=8, ncols=3, loc="upper left")
+    for axes in (above, below):
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(visible=True, alpha=0.25, linewidth=0.6)
+
+
+def _gains(slots: Sequence[Slot], result: PortfolioResult) -> Mapping[str, np.ndarray]:
+    """What each strategy earned, the largest in size by name, the others together."""
+    names = list(dict.fromkeys(slot.name for slot in slots))
+    owner = np.array([names.index(slot.name) for slot in slots])
+    gains = {name: result.gains[:, owner == place].sum(axis=1) for place, name in enumerate(names)}
+    ranked = sorted(gains, key=lambda name: -abs(float(gains[name][-1])))
+    shown = {name: gains[name] for name in ranked[:_STACKED]}
+    rest = ranked[_STACKED:]
+    return shown | ({"others": sum(gains[name] for name in rest)} if rest else {})
