@@ -37,10 +37,18 @@ class BrokerFill(NamedTuple):
 
 
 class CostScheme(bt.CommInfoBase):  # type: ignore[misc]
-    """Fees as a fraction of the notional: maker for limit orders, taker for all others."""
+    """Fees as a fraction of the notional: maker for limit orders, taker for all others.
+
+    Sizes are fractional: Backtrader's own would round an order for a share of the account down to
+    whole coins, and so to none.
+    """
 
     params = (("taker", 0.0), ("maker", 0.0))
     is_maker = False
+
+    def getsize(self, price: float, cash: float) -> float:
+        """What this much cash is worth at a price, base."""
+        return cash / price
 
     def _getcommission(self, size: float, price: float, pseudoexec: bool) -> float:
         del pseudoexec

@@ -76,6 +76,7 @@ def predictions_png(
     )
     axes.axhline(threshold, color="tab:red", linestyle="--", label=f"Threshold {threshold:g}")
     axes.set_ylabel("probability of a rise")
+    _show_dates(axes)
     axes.set_title(_title("ML Model Predictions", is_simulated))
     axes.legend(loc="upper right")
     return _png(figure)
@@ -100,6 +101,7 @@ def backtest_png(result: BacktraderResult) -> bytes:
     peak = np.maximum.accumulate(np.maximum(result.equity, result.cash))
     fall.fill_between(closes, 100.0 * (result.equity / peak - 1.0), color="tab:red", alpha=0.5)
     fall.set_ylabel("drawdown, %")
+    _show_dates(fall)
     return _png(figure)
 
 
@@ -119,6 +121,16 @@ def _mark_trades(axes: Any, trades: PerTrade) -> None:
     if len(left):
         times = left["exit_time"].astype("datetime64[ns]")
         axes.scatter(times, left["exit_price"], marker="x", color="tab:red", zorder=3, label="exit")
+
+
+def _show_dates(axes: Any) -> None:
+    """Days with their month and year where there is room for them."""
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+
+    locator = AutoDateLocator()  # type: ignore[no-untyped-call]
+    axes.xaxis.set_major_locator(locator)
+    formatter = ConciseDateFormatter(locator)  # type: ignore[no-untyped-call]
+    axes.xaxis.set_major_formatter(formatter)
 
 
 def _title(text: str, is_simulated: bool) -> str:

@@ -19,13 +19,12 @@ from crypto_bot.core.bars import Bars
 from crypto_bot.core.errors import ConfigError, DataError
 from crypto_bot.core.timeframes import DAY_NS, DAYS_PER_YEAR
 from crypto_bot.engine import CostOptions, Metrics
-from crypto_bot.engine.metrics import metrics_of, tally
+from crypto_bot.engine.metrics import day_ends, metrics_of, tally
 from crypto_bot.market import BarStore
 
 Analyzers = Mapping[str, tuple[Any, Mapping[str, Any]]]
 """Name in the result -> Backtrader analyzer class and its parameters."""
 _ACCOUNT = "crypto_bot_account"
-_FEWEST_DAYS = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,7 +109,7 @@ def run_backtrader(
     costs = CostOptions() if costs is None else costs
     if not issubclass(strategy_class, DeclaredStrategy):
         check_free_sizes(costs)
-    start = getattr(strategy_class, "initial_cash", 100_000.0) if cash is None else cash
+    start = float(getattr(strategy_class, "initial_cash", 100_000.0) if cash is None else cash)
     if not 0.0 < start < np.inf:
         raise ConfigError(f"cash must be greater than 0, was {start}")
     cerebro, datas = _cerebro(strategy_class, feeds, start, costs)
@@ -130,11 +129,10 @@ def standard_analyzers(bars: Bars) -> Analyzers:
     Notes
     -----
     The Sharpe ratio is of daily returns, a year of 365 days, without a risk-free rate: that of our
-    metrics. Backtrader's own default is yearly returns, which give None below two years. Below
-    three days it is of the returns of each bar.
+    metrics. Backtrader's own default is yearly returns, which give None below two years. Where all
+    bars lie in one day it is of the returns of each bar.
     """
-    days = (int(bars.close_time[-1]) - int(bars.open_time[0])) / DAY_NS
-    is_daily = days >= _FEWEST_DAYS
+    is_daily = len(day_ends(bars.close_time)) > 1
     feed = bars_feed(bars)
     sharpe = {
         "timeframe": bt.TimeFrame.Days if is_daily else feed.p.timeframe,
@@ -177,7 +175,7 @@ def _cerebro(
     cerebro = bt.Cerebro(stdstats=False, cheat_on_open=opens)
     broker = EngineBroker()
     broker.set_costs(costs)
-    broker.setcash(float(cash))
+    broker.setcash(cash)
     broker.set_coo(opens)
     cerebro.broker = broker
     datas = []
