@@ -25,13 +25,16 @@ enter; afterwards `reentry` NEW_SIGNAL needs a direction that differs from the b
 bar's counts as new), WHILE_SIGNAL any but 0. A refused entry is counted and not tried again.
 
 **Size.** Fractional, at the fill: percent_of_equity spends fraction * equity, fee included;
-fixed_quote buys that notional; risk_to_stop loses risk_frac * equity between fill and stop, before
-costs. None exceeds what equity pays for with its fee. `quantity_step` floors; an entry below
+fixed_quote buys that notional, fixed_quantity that much; risk_to_stop loses risk_frac * equity
+between fill and stop, before costs; half_kelly and volatility_target are told in `engine.sizing`. None
+exceeds what leverage * equity pays for with its fee. `quantity_step` floors; an entry below
 `minimum_quantity` or `minimum_notional_quote` is refused.
 
-**Shorts.** The account receives the proceeds; equity = cash + quantity * close, quantity negative.
-Borrow and funding are not charged. Ruin (equity <= 0 at a close) closes the position at the next
-open, reason STOP, and nothing is entered again.
+**Shorts and margin.** The account receives a short's proceeds; equity = cash + quantity * close,
+quantity negative. Funding and interest are charged at the open of a bar, before anything fills, to
+the position carried into it (`engine.financing`). A touched liquidation price closes like a stop. Ruin
+(equity <= 0 at a close) closes the position at the next open, reason STOP, and nothing is entered
+again.
 
 **End.** An open position is marked at the last close and listed with reason OPEN and exit_bar -1;
 win rate, profit factor, expectancy and `trades` count closed trades only.
