@@ -7,6 +7,8 @@ import numpy as np
 from crypto_bot.core import OHLCV, Bars
 from crypto_bot.core.timeframes import DAY_NS, timeframe_ns
 from crypto_bot.features import compute_features
+from crypto_bot.strategies import get_strategy
+from crypto_bot.strategies.needs import needed_columns
 
 
 def random_bars(count, seed, timeframe="5m"):
@@ -85,3 +87,14 @@ def _reverting(rng, count, size):
     for i in range(1, count):
         found[i] = 0.9 * found[i - 1] + size * rng.normal()
     return found
+
+
+def by_hand(name, columns, **parameters):
+    """Sides and scores of a strategy on columns written out; a number stands for every bar."""
+    strategy = get_strategy(name, **parameters)
+    wanted = {*strategy.features(), *strategy.prices, *needed_columns(strategy.needs)}
+    assert wanted <= set(columns)
+    length = max(np.size(values) for values in columns.values())
+    full = {key: np.full(length, values, np.float64) for key, values in columns.items()}
+    signals = strategy.signals(full)
+    return signals.direction.tolist(), [round(value, 6) for value in signals.score.tolist()]

@@ -39,6 +39,41 @@ def test_the_strategies_of_this_issue_exist():
     assert list(list_strategies()) == sorted(list_strategies())
 
 
+def test_every_strategy_of_the_guides_exists():
+    assert len(SPEC_NAMES) == 17
+    assert set(SPEC_NAMES) <= set(list_strategies())
+
+
+def test_the_guides_that_need_more_than_candles_say_so():
+    needing = {name for name in SPEC_NAMES if get_strategy(name).needs}
+    assert needing == {
+        "lstm_bot", "hft_engine", "stat_arb_bot", "cross_chain_arb_bot", "dex_scalper",
+        "maker_spread",
+    }  # fmt: skip
+    assert get_strategy("maker_spread").needs[0].data == "an order book"
+
+
+def test_the_default_limits_of_the_other_bots_are_the_guides():
+    def of(name, *fields):
+        values = get_strategy(name).parameters
+        return tuple(getattr(values, field) for field in fields)
+
+    assert of("grid_bot", "side_levels", "step_min_frac", "step_atr") == (3, 0.003, 1.2)
+    assert of("grid_bot", "breakout_ratio", "max_legs") == (1.5, 8)
+    assert of("sniper_bot", "listing_bars", "move_frac", "volume_ratio_min") == (30, 0.05, 1.5)
+    assert of("sniper_bot", "base_bars", "body_atr") == (3, 1.5)
+    assert of("micro_scalp_bot", "fast", "slow", "atr_frac_min") == (2, 5, 0.001)
+    assert of("micro_scalp_bot", "volume_z_min") == (-0.5,)
+    assert of("bounce_scalper", "down_bars", "volume_z_min") == (2, 1.5)
+    assert of("flash_crash_bot", "drop_frac", "volume_ratio_min", "trend_bars") == (0.1, 5, 200)
+    assert of("lstm_bot", "look_back") == (50,)
+    assert of("hft_engine", "ttl_seconds") == (1.0,)
+    assert of("stat_arb_bot", "window", "entry_z", "correlation_min") == (20, 2.0, 0.8)
+    assert of("range_arb_bot", "entry_z", "atr_z_max", "volume_z_max") == (1.5, 1.0, 1.0)
+    assert of("dex_scalper", "fast", "slow", "gas_max_gwei") == (3, 10, 10)
+    assert of("maker_spread", "spread_max_bp") == (10,)
+
+
 def test_an_unknown_name_gets_the_nearest():
     with pytest.raises(ConfigError, match=r"strategy must be one of .*did you mean 'sma_cross'\?"):
         get_strategy("sma_cros")
