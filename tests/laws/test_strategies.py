@@ -24,6 +24,8 @@ from strategies.markets import bars_of, columns_of, extra_columns, random_bars
 
 NAMES = list_strategies()
 BARS = 5_000
+TIMEFRAME = "1h"
+"""Long enough that features of a day have settled well within these bars."""
 
 
 def edges(name):
@@ -61,7 +63,7 @@ ALL = [
 @cache
 def market():
     """One market and every feature that any enrolled strategy reads, computed once."""
-    bars = random_bars(BARS, seed=3)
+    bars = random_bars(BARS, seed=3, timeframe=TIMEFRAME)
     names = [name for case in ALL for name in case.values[0].features()]
     return bars, columns_of(bars, names) | extra_columns(bars.close)
 
@@ -174,8 +176,8 @@ def test_its_declaration_is_complete(name):
 
 @pytest.mark.parametrize("one", ALL)
 def test_every_feature_it_reads_exists_and_settles(one):
-    assert all(feature(name).settled_bars is not None for name in one.features())
-    assert one.history_bars() >= one.lookback_bars()
+    assert all(feature(name, TIMEFRAME).settled_bars is not None for name in one.features())
+    assert one.history_bars(TIMEFRAME) >= one.lookback_bars()
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -184,7 +186,7 @@ def test_signals_from_a_late_start_equal_those_from_the_beginning(name):
     bars, columns = market()
     one = get_strategy(name)
     start = 700
-    settled = one.history_bars()
+    settled = one.history_bars(TIMEFRAME)
     assert settled < BARS - start - 500
     late = one.signals_on(bars[start:], extra_of(one, columns, slice(start, None)))
     whole = one.signals_on(bars, extra_of(one, columns))
@@ -200,7 +202,8 @@ def test_later_candles_change_no_earlier_signal(name):
     one = get_strategy(name)
     last = 3_000
     mixed = bars_of(
-        *(np.concatenate((getattr(bars, key)[:last], getattr(other, key)[last:])) for key in OHLCV)
+        *(np.concatenate((getattr(bars, key)[:last], getattr(other, key)[last:])) for key in OHLCV),
+        timeframe=TIMEFRAME,
     )
     extra = extra_of(one, columns)
     for key, values in extra.items():

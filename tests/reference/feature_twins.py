@@ -296,6 +296,7 @@ TWINS: dict[str, Callable[..., Series]] = {
     "gma_{}": lambda b, w: gaussian(b.close, w),
     "atr_ratio_{}_{}": lambda b, f, s: divide(atr(b, f), atr(b, s)),
     "atr_sma_{}_{}": lambda b, w, m: mean(atr(b, w), m),
+    "true_range_{}": lambda b, w: mean(true_range(b), w),
     "cmf_{}": lambda b, w: divide(mean(flow(b), w), mean(b.volume, w)),
     "pivot": lambda b: (b.high + b.low + b.close) / 3,
     "doji": lambda b: shape(b, lambda body, up, down, span: span > 0 and body <= 0.1 * span),

@@ -238,4 +238,10 @@ PRICE_FAMILIES: tuple[Family, ...] = (
         lambda w, m: n.mean(_atr(w), m),
         is_rising=False,
     ),
+    Family(
+        "true_range_{}",
+        "mean of the last {0} true ranges: an ATR that settles with its window",
+        (14,),
+        lambda w: n.mean(n.TRUE_RANGE, w),
+    ),
 )
