@@ -14,11 +14,13 @@ from crypto_bot.backtest.candles import Universe
 from crypto_bot.backtest.results import rank_results, read_results, result_files, summarise
 from crypto_bot.backtest.sweeping import (
     RESULT_COLUMNS,
+    TOO_FEW_TRADES,
     StrategySweep,
     best_setting,
     exit_grid,
     rank_settings,
     record_trials,
+    result_rows,
     rule_strategies,
     run_sweep,
     write_results,
@@ -109,10 +111,39 @@ def test_the_best_setting_must_have_traded_enough_to_mean_something():
     steady = [row(symbol=s, strategy="steady", sharpe=1.0, trades=5) for s in "AB"]
     idle = [row(symbol=s, strategy="idle", sharpe=0.0, trades=0) for s in "AB"]
     ranking = rank_settings(table(*lucky, *steady, *idle))
-    assert ranking["strategy"][0] == "lucky"
+    assert ranking["strategy"].to_list() == ["steady", "lucky", "idle"]
+    assert ranking["is_enough"].to_list() == [True, False, False]
+    assert ranking["score"][1] > ranking["score"][0]
     assert best_setting(ranking)["strategy"] == "steady"
     assert best_setting(rank_settings(table(*lucky, *idle)))["strategy"] == "lucky"
-    assert best_setting(ranking, trades_a_pair=1)["strategy"] == "lucky"
+    assert best_setting(rank_settings(table(*lucky)), trades_a_pair=1)["strategy"] == "lucky"
+
+
+def test_settings_that_differ_in_any_exit_are_ranked_apart():
+    rows = [row(trailing_stop_frac=None), row(trailing_stop_frac=0.03, sharpe=2.0)]
+    ranking = rank_settings(pl.DataFrame(rows, schema_overrides={"trailing_stop_frac": pl.Float64}))
+    assert ranking["trailing_stop_frac"].to_list() == [0.03, None]
+    assert ranking["pairs"].to_list() == [1, 1]
+
+
+def test_a_result_row_is_that_of_a_setting_with_enough_trades_or_says_that_there_is_none():
+    lucky, steady = row(sharpe=9.0, trades=1), row(sharpe=1.0, trades=5, parameters="{}")
+    (best,) = result_rows(table(lucky, steady), "now").to_dicts()
+    assert (best["sharpe"], best["validation"]) == (1.0, "in-sample best of the grid")
+    (only,) = result_rows(table(lucky), "now").to_dicts()
+    assert (only["sharpe"], only["validation"]) == (9.0, TOO_FEW_TRADES)
+
+
+def test_a_lucky_result_meets_no_threshold_and_comes_last(tmp_path):
+    write_rows(
+        tmp_path,
+        "rsi_20240101_000000",
+        {"pair": "LUCK/USDT", "sharpe": 9.0, "validation": TOO_FEW_TRADES},
+        {"pair": "GOOD/USDT", "sharpe": 1.0},
+    )
+    ranked = rank_results(tmp_path, load_settings({}, environ={}))
+    assert [r["pair"] for r in ranked["top_strategies"]] == ["GOOD/USDT"]
+    assert [r["pair"] for r in ranked["all_strategies"]] == ["GOOD/USDT", "LUCK/USDT"]
 
 
 def test_every_strategy_pair_parameter_and_exit_is_tried_once(swept, bench):
@@ -195,7 +226,10 @@ def test_result_files_hold_the_guide_s_columns_and_are_read_back(swept, tmp_path
         mine = swept.table.filter(
             (pl.col("symbol") == item["pair"]) & (pl.col("strategy") == "sma_cross")
         )
-        best = mine.sort("sharpe", descending=True, nulls_last=True).row(0, named=True)
+        ranked = mine.with_columns(enough=pl.col("trades") >= 5)
+        best = ranked.sort(["enough", "sharpe"], descending=True, nulls_last=True).row(
+            0, named=True
+        )
         assert item["pnl"] == best["total_return"]
         assert item["sharpe"] == best["sharpe"]
         assert item["stop_loss_pct"] == best["stop_loss_frac"]

@@ -10,7 +10,7 @@ from typing import Any
 
 import polars as pl
 
-from crypto_bot.backtest.sweeping import RESULT_COLUMNS
+from crypto_bot.backtest.sweeping import RESULT_COLUMNS, TOO_FEW_TRADES
 from crypto_bot.backtest.workbench import SIMULATED_SUFFIX
 from crypto_bot.config import Settings
 from crypto_bot.core.errors import DataError
@@ -94,7 +94,7 @@ def summarise(files: Sequence[Path]) -> list[dict[str, Any]]:
 def rank_results(folder: Path, settings: Settings) -> dict[str, Any]:
     """All stored results that meet the configured thresholds, best Sharpe first.
 
-    Only the newest file of a strategy counts: older ones hold earlier runs of the same settings.
+    Results of too few trades come last and meet no threshold: one lucky trade is no result. Only the newest file of a strategy counts: older ones hold earlier runs of the same settings.
     """
     newest: dict[str, Path] = {}
     for path in result_files(folder):
@@ -102,13 +102,15 @@ def rank_results(folder: Path, settings: Settings) -> dict[str, Any]:
         if match is not None:
             newest.setdefault(match["strategy"], path)
     table = pl.concat([read_results(path) for path in newest.values()])
+    is_lucky = pl.col("validation").cast(pl.String).eq_missing(TOO_FEW_TRADES)
     ranked = table.sort(
-        ["sharpe", "strategy", "pair", "timeframe"],
-        descending=[True, False, False, False],
+        [is_lucky, "sharpe", "strategy", "pair", "timeframe"],
+        descending=[False, True, False, False, False],
         nulls_last=True,
     )
     good = ranked.filter(
-        (pl.col("sharpe") >= settings.min_sharpe_threshold)
+        ~is_lucky
+        & (pl.col("sharpe") >= settings.min_sharpe_threshold)
         & (pl.col("max_drawdown") <= settings.max_drawdown_threshold)
         & (pl.col("win_rate") >= settings.min_win_rate)
     )

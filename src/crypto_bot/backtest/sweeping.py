@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,15 +13,17 @@ from typing import Any
 import polars as pl
 
 from crypto_bot.backtest.candles import Universe
+from crypto_bot.backtest.warm_up import warm_up_days
 from crypto_bot.backtest.workbench import SIMULATED_SUFFIX, Workbench
 from crypto_bot.config import Settings
 from crypto_bot.core import Bars
 from crypto_bot.core.errors import DataError
 from crypto_bot.core.files import write_file, write_json
-from crypto_bot.core.timeframes import timeframe_ns
+from crypto_bot.core.timeframes import DAY_NS, timeframe_ns
 from crypto_bot.engine import METRICS, SWEEP_SCHEMA, ExitOptions, SweepResult, sweep
 from crypto_bot.engine.sweep import SkippedTrial
 from crypto_bot.journal import Trial
+from crypto_bot.search import IncrementalSweep, sweep_incremental
 from crypto_bot.strategies import get_strategy, list_strategies, parameter_grid
 
 EXITS = (
@@ -34,6 +36,9 @@ EXITS = (
     "reentry",
 )
 SETTING = ("strategy", "timeframe", "parameters", "stop_loss_frac", "take_profit_frac")
+FEWEST_TRADES = 5
+"""Closed trades a pair that a setting needs to be called the best."""
+TOO_FEW_TRADES = "in-sample best of the grid; too few trades to mean anything"
 RESULT_COLUMNS = (
     "stop_loss_pct",
     "take_profit_pct",
@@ -57,13 +62,15 @@ class StrategySweep:
     table : DataFrame       one row per pair, timeframe, strategy, parameters and exits, with metrics
     ranking : DataFrame     one row per setting over all pairs, best score first
     skipped : tuple         what could not run, with the reason
-    bar_combinations : int  bars x settings that were walked through
+    bar_combinations : int  bars x settings that the table stands for
+    computed : int          backtests of the table that were computed now, not read from a store
     """
 
     table: pl.DataFrame
     ranking: pl.DataFrame
     skipped: tuple[SkippedTrial, ...]
     bar_combinations: int
+    computed: int = 0
 
 
 def run_sweep(
@@ -73,6 +80,8 @@ def run_sweep(
     end_ns: int,
     strategies: Sequence[str] | None = None,
     timeframes: Sequence[str] | None = None,
+    store: Path | None = None,
+    on_computed: Callable[[pl.DataFrame], None] | None = None,
 ) -> StrategySweep:
     """Backtest strategies x pairs x timeframes x parameters x exits on bars closed up to `end_ns`.
 
@@ -80,6 +89,11 @@ def run_sweep(
     ----------
     end_ns : int    nothing after this is looked at: the hold-out begins there
     strategies, timeframes : None    those of the settings
+    store : folder | None    what was computed before on the same candles is read from here; the
+                             look-back window then begins at UTC midnight, so that it stays the
+                             same all day
+    on_computed : callable   told the backtests computed now, a timeframe at a time, before they
+                             are kept
 
     Raises
     ------
@@ -95,17 +109,19 @@ def run_sweep(
         for name in wanted
         if name not in possible
     ]
-    work = 0
+    work = computed = 0
     for timeframe in possible:
-        result, bars = _sweep_timeframe(universe, bench, timeframe, names, end_ns)
-        tables.append(result.table)
-        skipped += result.skipped
-        work += bars
+        tried = _tried(universe, bench, timeframe, names, end_ns, is_anchored=store is not None)
+        made = tried.incremental(store, on_computed) if store else tried.whole(on_computed)
+        tables.append(made.result.table)
+        skipped += [*tried.absent, *made.result.skipped]
+        work += tried.bar_combinations
+        computed += len(made.computed)
     table = pl.concat(tables)
     if table.is_empty():
         reason = skipped[0].reason if skipped else "no candles in the look-back window"
         raise DataError(f"candles must suffice for one backtest, did not: {reason}")
-    return StrategySweep(table, rank_settings(table), tuple(skipped), work)
+    return StrategySweep(table, rank_settings(table), tuple(skipped), work, computed)
 
 
 def rule_strategies() -> tuple[str, ...]:
@@ -123,31 +139,74 @@ def _timeframes(universe: Universe, wanted: Sequence[str]) -> tuple[str, ...]:
     return possible
 
 
-def _sweep_timeframe(
-    universe: Universe, bench: Workbench, timeframe: str, names: Sequence[str], end_ns: int
-) -> tuple[SweepResult, int]:
+@dataclass(frozen=True)
+class _Tried:
+    """What is swept at one timeframe."""
+
+    bench: Workbench
+    bars: list[Bars]
+    grids: dict[str, list[dict[str, Any]]]
+    exits: list[ExitOptions]
+    start_ns: int
+    absent: tuple[SkippedTrial, ...]
+
+    @property
+    def bar_combinations(self) -> int:
+        """Bars that count x settings."""
+        bars = sum(len(bars.between(self.start_ns, None)) for bars in self.bars)
+        return bars * sum(map(len, self.grids.values())) * len(self.exits)
+
+    def whole(self, on_computed: Callable[[pl.DataFrame], None] | None) -> IncrementalSweep:
+        """Everything computed now."""
+        made = SweepResult(pl.DataFrame(schema=SWEEP_SCHEMA), ())
+        if self.bars:
+            made = sweep(self.bars, list(self.grids), **self._options())
+        if on_computed is not None:
+            on_computed(made.table)
+        return IncrementalSweep(made, made.table, 0, ())
+
+    def incremental(
+        self, store: Path, on_computed: Callable[[pl.DataFrame], None] | None
+    ) -> IncrementalSweep:
+        """What the store lacks computed now."""
+        if not self.bars:
+            return self.whole(on_computed)
+        return sweep_incremental(
+            self.bars, list(self.grids), store=store, on_computed=on_computed, **self._options()
+        )
+
+    def _options(self) -> dict[str, Any]:
+        return {
+            "grids": self.grids,
+            "exits": self.exits,
+            "costs": self.bench.costs,
+            "sizing": self.bench.sizing,
+            "workers": self.bench.settings.workers,
+            "start_ns": self.start_ns,
+        }
+
+
+def _tried(
+    universe: Universe,
+    bench: Workbench,
+    timeframe: str,
+    names: Sequence[str],
+    end_ns: int,
+    *,
+    is_anchored: bool,
+) -> _Tried:
+    start_ns = universe.start_ns
     closed = [bars.closed_by(end_ns) for bars in universe.at(timeframe)]
-    development = [bars for bars in closed if len(bars.between(universe.start_ns, None))]
+    if is_anchored:
+        start_ns -= start_ns % DAY_NS
+        first_ns = start_ns - (warm_up_days(timeframe) - 1) * DAY_NS
+        closed = [bars.between(first_ns, None) for bars in closed]
+    development = [bars for bars in closed if len(bars.between(start_ns, None))]
     settings = bench.settings
     sets = settings.sweep.parameter_sets if settings.integration.auto_optimize_parameters else 1
     grids = {name: parameter_grid(name, sets) for name in names}
-    exits = exit_grid(bench)
     absent = _absent(universe, timeframe, development)
-    if not development:
-        return SweepResult(pl.DataFrame(schema=SWEEP_SCHEMA), absent), 0
-    result = sweep(
-        development,
-        names,
-        grids=grids,
-        exits=exits,
-        costs=bench.costs,
-        sizing=bench.sizing,
-        workers=settings.workers,
-        start_ns=universe.start_ns,
-    )
-    result = replace(result, skipped=(*absent, *result.skipped))
-    bars_swept = sum(len(bars.between(universe.start_ns, None)) for bars in development)
-    return result, bars_swept * len(names) * sets * len(exits)
+    return _Tried(bench, development, grids, exit_grid(bench), start_ns, absent)
 
 
 def _absent(
@@ -179,12 +238,15 @@ def rank_settings(table: pl.DataFrame) -> pl.DataFrame:
 
     Notes
     -----
-    A pair without trades has no Sharpe and counts as 0. The original's 1 / (deviation + 1e-6) is
+    Settings with fewer than five closed trades a pair come last whatever their score: one lucky
+    trade is no result. A pair without trades has no Sharpe and counts as 0. The original's 1 / (deviation + 1e-6) is
     a million for identical values and swamps the score; ours lies in 0..1.
     """
     sharpe = pl.col("sharpe").fill_null(0.0)
+    setting = [*SETTING, *(name for name in EXITS if name in table.columns and name not in SETTING)]
+    order = ["is_enough", "score", *setting]
     return (
-        table.group_by(SETTING)
+        table.group_by(setting)
         .agg(
             pairs=pl.len(),
             trades=pl.col("trades").sum(),
@@ -200,13 +262,14 @@ def rank_settings(table: pl.DataFrame) -> pl.DataFrame:
             score=0.4 * pl.col("mean_sharpe")
             + 0.3 * pl.col("profitable")
             + 0.2 * (1 - pl.col("mean_drawdown"))
-            + 0.1 / (1 + pl.col("deviation"))
+            + 0.1 / (1 + pl.col("deviation")),
+            is_enough=pl.col("trades") >= FEWEST_TRADES * pl.col("pairs"),
         )
-        .sort(["score", *SETTING], descending=[True] + [False] * len(SETTING), nulls_last=True)
+        .sort(order, descending=[True, True] + [False] * len(setting), nulls_last=True)
     )
 
 
-def best_setting(ranking: pl.DataFrame, trades_a_pair: int = 5) -> dict[str, Any]:
+def best_setting(ranking: pl.DataFrame, trades_a_pair: int = FEWEST_TRADES) -> dict[str, Any]:
     """The best-ranked setting that traded often enough to mean something, else the most active."""
     enough = ranking.filter(pl.col("trades") >= trades_a_pair * pl.col("pairs"))
     if len(enough):
@@ -261,9 +324,14 @@ def write_results(swept: StrategySweep, folder: Path, moment: datetime | None = 
 
 
 def result_rows(table: pl.DataFrame, stamp: str) -> pl.DataFrame:
-    """S1's result row for the best setting of every pair, timeframe and strategy."""
+    """S1's result row for the best setting of every pair, timeframe and strategy.
+
+    The best of those that closed enough trades; where none did, `validation` says so.
+    """
     key = ["symbol", "timeframe", "strategy"]
-    best = table.sort("sharpe", descending=True, nulls_last=True).unique(
+    enough = pl.col("trades") >= FEWEST_TRADES
+    ranked = table.with_columns(is_enough=enough)
+    best = ranked.sort(["is_enough", "sharpe"], descending=True, nulls_last=True).unique(
         key, keep="first", maintain_order=True
     )
     return best.sort(key).with_columns(
@@ -272,5 +340,7 @@ def result_rows(table: pl.DataFrame, stamp: str) -> pl.DataFrame:
         pnl=pl.col("total_return"),
         pair=pl.col("symbol"),
         timestamp=pl.lit(stamp),
-        validation=pl.lit("in-sample best of the grid"),
+        validation=pl.when("is_enough")
+        .then(pl.lit("in-sample best of the grid"))
+        .otherwise(pl.lit(TOO_FEW_TRADES)),
     )

@@ -211,16 +211,12 @@ def search(
     """
     several = (bars,) if isinstance(bars, Bars) else tuple(bars)
     check_different(several)
-    if objective not in OBJECTIVES:
-        raise ConfigError(
-            f"objective must be one of {', '.join(OBJECTIVES)}, was {objective!r}"
-            f"{nearest(objective, OBJECTIVES)}"
-        )
+    check_objective(objective)
     if minimum_trades < 1:
         raise ConfigError(f"minimum_trades must be at least 1, was {minimum_trades}")
     made = search_space(strategy, space, exits)
     plan = SearchPlan(
-        several, made, method, _trials(method, made, trials), objective, seed, minimum_trades,
+        several, made, method, trials_of(method, made, trials), objective, seed, minimum_trades,
         costs or CostOptions(), sizing or SizingOptions(), start_ns, workers,
     )  # fmt: skip
     return run_plan(plan, store=store, on_trial=on_trial)
@@ -274,7 +270,8 @@ def setting_of(row: Mapping[str, Any]) -> Setting:
     return Setting(json.loads(row["parameters"]), ExitOptions(**json.loads(row["exits"])))
 
 
-def _trials(method: str, space: SearchSpace, trials: int | None) -> int:
+def trials_of(method: str, space: SearchSpace, trials: int | None) -> int:
+    """The trials to make: as asked, else 256, and of a grid of named values all."""
     if trials is not None:
         return trials
     is_named = method == "grid" and all(axis.values for axis in space.axes)
@@ -356,6 +353,15 @@ def _without_record(table: pl.DataFrame) -> pl.DataFrame:
 def plan_on(plan: SearchPlan, bars: Sequence[Bars], start_ns: int | None) -> SearchPlan:
     """The same plan on other candles."""
     return replace(plan, bars=tuple(bars), start_ns=start_ns)
+
+
+def check_objective(objective: str) -> None:
+    """Raise ConfigError for one that cannot be maximised."""
+    if objective not in OBJECTIVES:
+        raise ConfigError(
+            f"objective must be one of {', '.join(OBJECTIVES)}, was {objective!r}"
+            f"{nearest(objective, OBJECTIVES)}"
+        )
 
 
 def check_different(bars: Sequence[Bars]) -> None:
