@@ -120,6 +120,21 @@ def test_signals_on_a_tail_equal_those_on_the_whole(one):
 
 
 @pytest.mark.parametrize("one", ALL)
+def test_as_many_bars_as_it_declares_give_its_last_signal(one):
+    """As a live session asks; at bars where something is wanted, or has just ceased to be."""
+    columns, reach = market()[1], one.lookback_bars()
+    whole = one.signals(columns)
+    turns = np.flatnonzero(np.diff(whole.direction)) + 1
+    later = np.concatenate((turns, turns[turns + 7 < BARS] + 7))
+    later = later[later >= reach]
+    for last in np.random.default_rng(6).permutation(later)[:40]:
+        window = slice(last + 1 - reach, last + 1)
+        signals = one.signals({name: columns[name][window] for name in read_names(one)})
+        assert signals.direction[-1] == whole.direction[last]
+        assert signals.score[-1] == whole.score[last]
+
+
+@pytest.mark.parametrize("one", ALL)
 def test_the_future_changes_nothing(one):
     assert past_is_untouched(one, market()[1])
 

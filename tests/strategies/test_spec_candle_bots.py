@@ -46,6 +46,14 @@ def test_grid_bot_can_trade_inside_the_edge_and_with_fewer_legs():
     assert by_hand("grid_bot", grid_columns([99.5]), side_levels=1) == ([0], [0])
 
 
+def test_grid_bot_opens_and_closes_legs_exactly_on_their_levels():
+    step = 2.0**-6
+    closes = 1024 * (1 - step * np.array([2.0, 1.0, 0.5, 0.0, 1.0]))
+    columns = grid_columns(closes, vwap_20=1024)
+    found = by_hand("grid_bot", columns, step_min_frac=step, side_levels=2)
+    assert found == ([1, 1, 1, 0, 0], [1, 0.5, 0.5, 0, 0])
+
+
 def test_grid_bot_wants_a_leg_for_a_limited_time():
     closes = [99.09, 99.35, 99.35]
     assert by_hand("grid_bot", grid_columns(closes))[0] == [1, 1, 1]
@@ -146,6 +154,8 @@ def test_sniper_bot_takes_no_slice_of_an_old_market_for_a_listing():
     assert listing(jump, volume, age=np.arange(5) + 400) == [0] * 5
     assert listing(jump, volume, age=np.arange(5) + 3) == [0] * 5, "its first bars are not given"
     assert listing(jump, volume, age=[0, 1, 2, 3, NAN]) == [0] * 5
+    before = [NAN, NAN, 0, 1, 2, 3, 4]
+    assert listing([50, 50, *jump], [99, 99, *volume], age=before) == [0] * 6 + [1]
 
 
 def scalp_columns(**changes):
@@ -269,6 +279,15 @@ def crash_columns(**changes):
         "volume_ratio_20": 5, "ema_200": 101,
     }  # fmt: skip
     return base | changes
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "turns"), [(100.8, 101.6, 1), (101.0, 101.6, 0), (100.8, 101.8, 0)]
+)
+def test_bounce_scalper_s_hammer_has_a_long_wick_behind_and_a_short_one_ahead(low, high, turns):
+    hammer = changed(FALLEN, open={3: 101.3}, close={3: 101.5}, high={3: high}, low={3: low})
+    assert by_hand("bounce_scalper", hammer, pattern="hammer")[0][3] == turns
+    assert by_hand("bounce_scalper", mirrored(hammer), pattern="hammer")[0][3] == -turns
 
 
 def test_flash_crash_bot_buys_a_crash_until_half_of_it_is_regained():
