@@ -17,14 +17,23 @@ from paper_markets import market
 NAMES = list_strategies()
 CANDLES_ONLY = {"stat_arb_bot": {"mode": "single", "hold_bars": 1}}
 """What makes a strategy run on candles alone that by default needs more."""
-RULES = tuple(name for name in NAMES if not get_strategy(name, **CANDLES_ONLY.get(name, {})).needs)
+TWO_TIMEFRAMES = {
+    "adaptive_stop": {"timeframe": "1h"},
+    "confluence": {"timeframe": "1h"},
+    "daily_pivot": {"timeframe": "1h", "hold_bars": 12},
+    "daily_trend_rsi": {"timeframe": "1h", "hold_bars": 12},
+    "dual_ma_atr": {"trend_timeframe": "1h"},
+}
+"""Longer bars of which enough close within the few days of these candles."""
+CHANGED = CANDLES_ONLY | TWO_TIMEFRAMES
+RULES = tuple(name for name in NAMES if not get_strategy(name, **CHANGED.get(name, {})).needs)
 MODELS = tuple(name for name in NAMES if get_strategy(name).predictions)
 EXITS = ExitOptions(stop_loss_frac=0.02, reentry="while_signal")
 BARS = market("BTC/USDT", 3_500, 5)
 
 
 def variants(name):
-    more = CANDLES_ONLY.get(name, {})
+    more = CHANGED.get(name, {})
     return [get_strategy(name, **values | more) for values in parameter_grid(name, 4)]
 
 
@@ -65,7 +74,7 @@ def test_a_row_is_what_a_paper_session_would_trade(name):
 @pytest.mark.parametrize("name", RULES)
 def test_a_row_is_what_a_paper_session_would_trade_after_a_short_history(name):
     strategies = variants(name)
-    for settled in {settled_bars(strategy.features()) for strategy in strategies}:
+    for settled in {settled_bars(each.features(), BARS.timeframe) for each in strategies}:
         # Settled halfway through the stretch, at its last bar, and only after it.
         for length in (settled + 200, settled + 1, settled):
             if 1 < length <= len(BARS):

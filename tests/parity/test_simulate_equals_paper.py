@@ -39,8 +39,17 @@ from paper_markets import NO_LIMITS, ModelLike, Scripted, market, traded
 HISTORY, STRETCH = 3_300, 260
 CANDLES_ONLY = {"stat_arb_bot": {"mode": "single"}}
 """What makes a strategy run on candles alone that by default needs more."""
+TWO_TIMEFRAMES = {
+    "adaptive_stop": {"timeframe": "1h"},
+    "confluence": {"timeframe": "1h"},
+    "daily_pivot": {"timeframe": "1h"},
+    "daily_trend_rsi": {"timeframe": "1h"},
+    "dual_ma_atr": {"trend_timeframe": "1h"},
+}
+"""Longer bars of which enough close within the few days of these candles."""
+CHANGED = CANDLES_ONLY | TWO_TIMEFRAMES
 RULES = tuple(
-    name for name in list_strategies() if not get_strategy(name, **CANDLES_ONLY.get(name, {})).needs
+    name for name in list_strategies() if not get_strategy(name, **CHANGED.get(name, {})).needs
 )
 # Asks less than the defaults, so that it trades within a short stretch.
 EAGER = {
@@ -52,6 +61,7 @@ EAGER = {
         "volume_ratio_min": 1.0,
         "adx_max": 60,
     },
+    "dca_bot": {"discount_frac": 0.005},
     "flash_crash_bot": {"drop_frac": 0.02, "volume_ratio_min": 3.0, "hold_bars": 12},
     "bounce_scalper": {"pattern": "none", "rsi_z_min": 0.5, "volume_z_min": 0.5},
 }
@@ -63,7 +73,7 @@ def maker_of(name, variant=0):
     if name == "binary model":
         return ModelDecisions(ModelLike((0, 1)), threshold=0.55)
     parameters = EAGER.get(name, {}) if variant == 0 else parameter_grid(name, 4)[variant]
-    return StrategyDecisions(get_strategy(name, **parameters | CANDLES_ONLY.get(name, {})))
+    return StrategyDecisions(get_strategy(name, **parameters | CHANGED.get(name, {})))
 
 
 MAKERS = (*RULES, "model", "binary model")
