@@ -15,6 +15,7 @@ import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -54,7 +55,9 @@ def nothing_enrolled():
 def test_the_python_of_a_page_runs_by_itself(block, tmp_path, monkeypatch, nothing_enrolled):
     monkeypatch.chdir(tmp_path)
     code = compile(block.code, block.page.name, "exec", dont_inherit=True)
-    exec(code, {"__name__": "example"})
+    module = ModuleType("example")  # a class of the example may look its module up
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    exec(code, vars(module))
 
 
 def run_fresh(script: Path, folder: Path) -> str:

@@ -127,8 +127,15 @@ def test_a_feed_stamped_at_midnight_would_have_shown_the_day_to_come():
     assert any(close not in known_days(moment) for moment, close in seen)
 
 
-def test_backtrader_s_own_days_are_ours():
-    class Days(bt.Strategy):
+@pytest.mark.parametrize(
+    ("timeframe", "options"),
+    [
+        ("1d", {"timeframe": bt.TimeFrame.Days}),
+        ("1h", {"timeframe": bt.TimeFrame.Minutes, "compression": 60}),
+    ],
+)
+def test_backtrader_s_own_longer_bars_are_ours(timeframe, options):
+    class Longer(bt.Strategy):
         def __init__(self):
             self.seen = {}
 
@@ -139,11 +146,12 @@ def test_backtrader_s_own_days_are_ours():
 
     cerebro = bt.Cerebro(stdstats=False)
     cerebro.adddata(bars_feed(FIVE_MINUTES, "5m"))
-    cerebro.resampledata(bars_feed(FIVE_MINUTES, "1d"), timeframe=bt.TimeFrame.Days)
-    cerebro.addstrategy(Days)
+    cerebro.resampledata(bars_feed(FIVE_MINUTES, timeframe), **options)
+    cerebro.addstrategy(Longer)
     seen = list(cerebro.run()[0].seen.values())
-    assert len(seen) >= len(DAYS)
-    assert seen[: len(DAYS)] == [bar[1:5] for bar in DAYS]
+    ours = resample(FIVE_MINUTES, timeframe)
+    assert len(ours) <= len(seen) <= len(ours) + 1
+    assert seen[: len(ours)] == [bar[1:5] for bar in ours]
 
 
 def test_a_foreign_feed_is_read_by_its_own_stamps():

@@ -18,7 +18,7 @@ from crypto_bot.backtest.candles import (
 )
 from crypto_bot.backtest.downloading import download_universe, refresh_store
 from crypto_bot.backtest.sweeping import run_sweep
-from crypto_bot.backtest.warm_up import warm_up_days
+from crypto_bot.backtest.warm_up import runs_at, warm_up_days
 from crypto_bot.core import Bar
 from crypto_bot.core.bars import symbol_slug
 from crypto_bot.core.errors import DataError
@@ -356,10 +356,19 @@ def test_older_candles_are_loaded_before_the_window_so_that_features_settle(tmp_
 
 def test_the_warm_up_is_as_long_as_the_longest_memory_of_a_strategy():
     names = [name for name in list_strategies() if not get_strategy(name).predictions]
-    longest = max(get_strategy(name).history_bars() for name in names)
-    assert warm_up_days("1h") * 24 >= longest > (warm_up_days("1h") - 1) * 24
-    assert warm_up_days("5m") == 30
+    for timeframe, bars_a_day in (("1h", 24), ("5m", 288)):
+        longest = max(get_strategy(name).history_bars(timeframe) for name in names)
+        days = warm_up_days(timeframe)
+        assert days * bars_a_day >= longest > (days - 1) * bars_a_day
     assert warm_up_days("1d") == 365
+
+
+def test_strategies_of_two_timeframes_do_not_stop_bars_longer_than_theirs():
+    assert warm_up_days("1w") == 365
+    daily = get_strategy("daily_pivot")
+    possible = {"5m": True, "1h": True, "8h": True, "1d": True, "7h": False, "2d": False}
+    assert {timeframe: runs_at(daily, timeframe) for timeframe in possible} == possible
+    assert runs_at(get_strategy("rsi"), "1w")
 
 
 def test_each_coarser_timeframe_begins_as_early_as_its_strategies_need(tmp_path):

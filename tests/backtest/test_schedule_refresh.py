@@ -36,7 +36,7 @@ def calls(tmp_path, monkeypatch):
     monkeypatch.setattr(commands, "repeat", looped)
     monkeypatch.setattr(commands, "training_due", lambda bench: False)
     monkeypatch.setattr(commands, "_one_turn", lambda *a, **k: (seen.append("turn"), (0, {}))[1])
-    monkeypatch.setattr(commands, "_run_once", lambda *a: (seen.append("turn"), (0, {}))[1])
+    monkeypatch.setattr(commands, "_run_once", lambda *a, **k: (seen.append("turn"), (0, {}))[1])
     monkeypatch.setattr(commands, "open_workbench", lambda config, **_: bench_in(tmp_path, TINY))
     return seen
 

@@ -206,6 +206,22 @@ def test_a_pair_too_short_for_a_timeframe_stops_no_other(universe, bench):
     assert skipped.reason == "no bar of 1d before the hold-out"
 
 
+def test_a_strategy_of_longer_bars_is_skipped_where_they_are_not_longer(universe, bench):
+    names = ("daily_pivot", "sma_cross")
+    found = run_sweep(
+        universe, bench, end_ns=universe.end_ns, strategies=names, timeframes=("1h", "2d")
+    )
+    tried = {tuple(row) for row in found.table.select("timeframe", "strategy").rows()}
+    assert tried == {("1h", "daily_pivot"), ("1h", "sma_cross"), ("2d", "sma_cross")} & tried
+    assert ("1h", "daily_pivot") in tried
+    skipped = [one for one in found.skipped if one.strategy == "daily_pivot"]
+    assert [(one.timeframe, one.reason) for one in skipped] == [
+        ("2d", "daily_pivot reads longer bars than 2d")
+    ]
+    with pytest.raises(DataError, match="daily_pivot reads longer bars than 2d"):
+        run_sweep(universe, bench, end_ns=universe.end_ns, strategies=names[:1], timeframes=("2d",))
+
+
 def test_rule_strategies_are_those_that_need_no_model():
     assert "model" not in rule_strategies()
     assert {"sma_cross", "trend_bot", "dip_hunter"} <= set(rule_strategies())

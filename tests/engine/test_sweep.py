@@ -159,7 +159,7 @@ def test_what_cannot_be_tried_is_listed_with_its_reason():
     assert len(late.table) == 0
     assert "must have a bar to trade" in late.skipped[0].reason
     unlearned = sweep([BARS], ["model"])
-    assert "columns must have p_up" in unlearned.skipped[0].reason
+    assert "needs a model's predictions: columns p_up" in unlearned.skipped[0].reason
 
 
 def test_a_strategy_whose_directions_do_not_fit_is_skipped():

@@ -299,10 +299,14 @@ def test_every_reason_to_exit_occurs_in_what_is_compared():
     )
     seen = set()
     for seed in range(6):
-        for name, exits in (("sma_cross", tight), ("mean_bot", None), ("sma_cross", None)):
+        for name, options in (
+            ("sma_cross", {"exits": tight}),
+            ("mean_bot", {}),
+            ("sma_cross", {}),
+            ("sma_cross", {"sizing": SizingOptions(leverage=60, allow_short=True)}),
+        ):
             bars = market_of(seed)
             one = TradedSymbol(bars[HISTORY:], maker_of(name), bars[:HISTORY])
-            options = {} if exits is None else {"exits": exits}
             paper = session_of([one], options).trades["BTC/USDT"]
             assert paper.tobytes() == expected_backtest(one, **options).trades.tobytes()
             seen |= set(paper["exit_reason"].tolist())

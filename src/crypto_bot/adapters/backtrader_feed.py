@@ -103,6 +103,11 @@ def bar_of(data: Any) -> Bar:
     )
 
 
+def timeframe_of(data: Any) -> str | None:
+    """The timeframe of a feed of ours; None of a foreign one, whose stamps we cannot vouch for."""
+    return data.p.bars.timeframe if isinstance(data, BarsFeed) else None
+
+
 def shown_time(data: Any) -> datetime:
     """When the bar a feed shows now became known, UTC without a zone as Backtrader writes it."""
     if isinstance(data, BarsFeed):

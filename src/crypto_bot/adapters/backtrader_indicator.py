@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from crypto_bot.adapters.backtrader_feed import BarsFeed, bar_of
+from crypto_bot.adapters.backtrader_feed import bar_of, timeframe_of
 from crypto_bot.adapters.backtrader_package import bt
 from crypto_bot.core.arrays import PerRow
 from crypto_bot.core.bars import Bars
@@ -88,8 +88,7 @@ def stream_of(data: Any, names: tuple[str, ...], history: Bars | None = None) ->
     """A stream for what this feed will show, after `history`."""
     if history is not None and len(history):
         return FeatureStream.from_history(history, names)
-    timeframe = data.p.bars.timeframe if isinstance(data, BarsFeed) else None
-    return FeatureStream(names, timeframe)
+    return FeatureStream(names, timeframe_of(data))
 
 
 def values_now(indicator: Any) -> PerRow:

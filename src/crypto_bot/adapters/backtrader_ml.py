@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from crypto_bot.adapters.backtrader_feed import shown_time
+from crypto_bot.adapters.backtrader_feed import shown_time, timeframe_of
 from crypto_bot.adapters.backtrader_indicator import feature_indicator, values_now
 from crypto_bot.adapters.backtrader_models import load_model
 from crypto_bot.adapters.backtrader_package import bt
@@ -126,7 +126,8 @@ class MLStrategy(bt.Strategy):  # type: ignore[misc]
             "model", threshold=self.p.prediction_threshold, allow_short=self.p.allow_short
         )
         self._down = -1 if -1 in self.model.classes else 0
-        self._first = max(settled_bars(names) + 1, self.p.minperiod) - len(self.p.history or ())
+        settled = settled_bars(names, timeframe_of(self.data))
+        self._first = max(settled + 1, self.p.minperiod) - len(self.p.history or ())
         self.orders: list[Any] = []
         self.trades: list[Any] = []
         self.trades_info: list[TradeInfo] = []

@@ -162,7 +162,7 @@ def lines_of(found: Searched, universe: Universe) -> list[str]:
     rows = list(found.leaderboard.head(_SHOWN).iter_rows(named=True))
     lines = [
         f"{mark}best settings by {name}, means over {len(universe.symbols)} pairs, in sample:",
-        f"  {'strategy':<14}{'bars':<5}{name:>13}{'return':>9}{'drawdown':>10}{'trades':>8}"
+        f"  {'strategy':<20}{'bars':<5}{name:>13}{'return':>9}{'drawdown':>10}{'trades':>8}"
         f"{'plateau':>9}  setting",
         *(_line(row) for row in rows),
         f"{mark}hold      {percent(rows[0]['buy_and_hold_return'])} on the same candles",
@@ -180,7 +180,7 @@ def _line(row: Mapping[str, Any]) -> str:
     words = [f"{name}={value}" for name, value in json.loads(row["parameters"]).items()]
     words += [f"{_EXIT_WORDS[name]} {value:g}" for name, value in exits.items()]
     return (
-        f"  {row['strategy']:<14}{row['timeframe']:<5}{number(row['value']):>13}"
+        f"  {row['strategy']:<20}{row['timeframe']:<5}{number(row['value']):>13}"
         f"{percent(row['total_return']):>9}{percent(-row['max_drawdown']):>10}{row['trades']:>8}"
         f"{number(row['plateau_mean']):>9}  {', '.join(words)[:70]}"
     )

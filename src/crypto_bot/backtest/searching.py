@@ -159,7 +159,7 @@ def search_strategies(
                 value = result.best()["value"]
             except DataError as error:
                 failed[f"{name} {timeframe}"] = str(error)
-                announce(f"  {name} {timeframe}: {error}")
+                announce(f"  {name} {timeframe}: {str(error).partition('; lower')[0]}")
                 continue
             finally:
                 ledger.flush()

@@ -13,7 +13,7 @@ from typing import Any
 import polars as pl
 
 from crypto_bot.backtest.candles import Universe
-from crypto_bot.backtest.warm_up import warm_up_days
+from crypto_bot.backtest.warm_up import runs_at, warm_up_days
 from crypto_bot.backtest.workbench import SIMULATED_SUFFIX, Workbench
 from crypto_bot.config import Settings
 from crypto_bot.core import Bars
@@ -159,7 +159,7 @@ class _Tried:
     def whole(self, on_computed: Callable[[pl.DataFrame], None] | None) -> IncrementalSweep:
         """Everything computed now."""
         made = SweepResult(pl.DataFrame(schema=SWEEP_SCHEMA), ())
-        if self.bars:
+        if self.bars and self.grids:
             made = sweep(self.bars, list(self.grids), **self._options())
         if on_computed is not None:
             on_computed(made.table)
@@ -169,7 +169,7 @@ class _Tried:
         self, store: Path, on_computed: Callable[[pl.DataFrame], None] | None
     ) -> IncrementalSweep:
         """What the store lacks computed now."""
-        if not self.bars:
+        if not (self.bars and self.grids):
             return self.whole(on_computed)
         return sweep_incremental(
             self.bars, list(self.grids), store=store, on_computed=on_computed, **self._options()
@@ -204,8 +204,13 @@ def _tried(
     development = [bars for bars in closed if len(bars.between(start_ns, None))]
     settings = bench.settings
     sets = settings.sweep.parameter_sets if settings.integration.auto_optimize_parameters else 1
-    grids = {name: parameter_grid(name, sets) for name in names}
-    absent = _absent(universe, timeframe, development)
+    able = [name for name in names if runs_at(get_strategy(name), timeframe)]
+    grids = {name: parameter_grid(name, sets) for name in able}
+    absent = _absent(universe, timeframe, development) + tuple(
+        SkippedTrial("*", timeframe, name, "{}", f"{name} reads longer bars than {timeframe}")
+        for name in names
+        if name not in able
+    )
     return _Tried(bench, development, grids, exit_grid(bench), start_ns, absent)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import cache
 
 from crypto_bot.core.timeframes import DAY_NS, timeframe_ns
-from crypto_bot.strategies import get_strategy, list_strategies
+from crypto_bot.strategies import Strategy, get_strategy, list_strategies
 
 WARM_UP_DAYS = 30
 """Candles before the look-back window at least: what features and the simulated market need."""
@@ -27,7 +27,14 @@ def warm_up_days(timeframe: str) -> int:
 @cache
 def _longest_history_bars(timeframe: str) -> int:
     strategies = (get_strategy(name) for name in list_strategies())
-    return max(each.history_bars(timeframe) for each in strategies if not each.predictions)
+    able = (each for each in strategies if not each.predictions and runs_at(each, timeframe))
+    return max(each.history_bars(timeframe) for each in able)
+
+
+def runs_at(strategy: Strategy, timeframe: str) -> bool:
+    """Whether the longer bars it reads, if any, are made of whole bars of this timeframe."""
+    longer = {name.partition("@")[2] for name in strategy.features()} - {""}
+    return all(timeframe_ns(each) % timeframe_ns(timeframe) == 0 for each in longer)
 
 
 def coarser(timeframes: Sequence[str], base: str) -> list[str]:

@@ -132,7 +132,9 @@ def portfolio_slots(
             first = 0 if start_ns is None else int(np.searchsorted(one.open_time, start_ns))
             traded = Signals(wanted[first:], signals.score[first:])
             rates = None if funding is None else funding.get(one.symbol)
-            slots.append(Slot(strategy.name, one[first:], traded, own, rates, one[:first] if first else None))
+            slots.append(
+                Slot(strategy.name, one[first:], traded, own, rates, one[:first] if first else None)
+            )
     return slots
 
 

@@ -11,8 +11,8 @@ from pydantic import Field
 from crypto_bot.core import Signals
 from crypto_bot.core.arrays import PerBar
 from crypto_bot.strategies.base import Columns, StrategyParameters, strategy
-from crypto_bot.strategies.needs import OTHER_VENUE, SECOND_ASSET, Need
 from crypto_bot.strategies.moments import BLOCK, window_moments
+from crypto_bot.strategies.needs import OTHER_VENUE, SECOND_ASSET, Need
 
 
 class StatArbBotParameters(StrategyParameters):

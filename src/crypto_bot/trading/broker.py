@@ -112,7 +112,7 @@ class PaperBroker:
         self._fill_rows: list[tuple[Any, ...]] = []
         self._intended: dict[str, tuple[str, int]] = {}
         self._ids: dict[str, str] = {}
-        self._has_guards = any(map(isfinite, _guard_distances(rules).values()))
+        self._guards = _guards_in_words(rules)
 
     @property
     def symbol(self) -> str:
@@ -220,7 +220,7 @@ class PaperBroker:
                 f"{self._symbol} order must come from the last intents, was {foreign[0]}"
             )
         legs = {self._intended[client_id][0] for client_id in given}
-        if self._has_guards and ENTRY in legs and PROTECT not in legs:
+        if self._guards and ENTRY in legs and PROTECT not in legs:
             raise Rejected(f"{self._symbol} entry must come with its protective order, came alone")
         for client_id in given:
             leg, value = self._intended[client_id]
@@ -284,13 +284,8 @@ class PaperBroker:
         size = self._estimated_size(direction)
         towards, away = (Side.BUY, Side.SELL) if direction > 0 else (Side.SELL, Side.BUY)
         orders = [self._order(ENTRY, direction, towards, OrderType.MARKET, size, "signal")]
-        if self._has_guards:
-            words = ", ".join(
-                f"{name} {distance:g}"
-                for name, distance in _guard_distances(self._rules).items()
-                if isfinite(distance)
-            )
-            orders.append(self._order(PROTECT, 0, away, OrderType.STOP, size, words))
+        if self._guards:
+            orders.append(self._order(PROTECT, 0, away, OrderType.STOP, size, self._guards))
         return orders
 
     def _estimated_size(self, direction: int) -> float:
@@ -344,8 +339,9 @@ def leg_of(order: Order) -> str:
     return order.client_id.rpartition("-")[2]
 
 
-def _guard_distances(rules: MatchingRules) -> dict[str, float]:
-    return {
+def _guards_in_words(rules: MatchingRules) -> str:
+    """What may close a position inside a bar, the venue's liquidation included; "" if nothing."""
+    distances = {
         "stop": rules.stop_loss_frac,
         "target": rules.take_profit_frac,
         "trailing": rules.trailing_stop_frac,
@@ -353,6 +349,10 @@ def _guard_distances(rules: MatchingRules) -> dict[str, float]:
         "target_atr": rules.take_profit_atr,
         "trailing_atr": rules.trailing_stop_atr,
     }
+    guards = [f"{name} {value:g}" for name, value in distances.items() if isfinite(value)]
+    if rules.maintenance_margin_frac > 0.0:
+        guards.append(f"liquidation at margin {rules.maintenance_margin_frac:g}")
+    return ", ".join(guards)
 
 
 def _plain_rules(rules: MatchingRules) -> dict[str, Any]:
