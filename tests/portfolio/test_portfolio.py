@@ -56,7 +56,7 @@ def cash_account(sizing):
 
 @settings(max_examples=150, deadline=None, derandomize=True)
 @given(markets(), rich_option_sets(), st.sampled_from([0.0, 0.0003]))
-def test_a_portfolio_of_one_is_simulate_bit_for_bit(market, options, rate):
+def test_a_portfolio_of_one_trades_as_simulate_bit_for_bit(market, options, rate):
     bars, direction = market
     costs, exits, sizing = options
     sizing = cash_account(sizing)
@@ -67,7 +67,8 @@ def test_a_portfolio_of_one_is_simulate_bit_for_bit(market, options, rate):
     slot = Slot("only", bars, signals(direction), exits, funding)
     result = simulate_portfolio([slot], costs=costs, sizing=sizing)
     assert result.trades[0].tobytes() == alone.trades.tobytes()
-    np.testing.assert_allclose(result.equity, alone.equity, rtol=1e-14)
+    # What is added to the opening cash is rounded at its size, however little of it is left.
+    np.testing.assert_allclose(result.equity, alone.equity, rtol=0, atol=1e-14 * sizing.initial_cash)
     assert result.metrics.trades == alone.metrics.trades
     for name in METRICS:
         if name != "buy_and_hold_return":
