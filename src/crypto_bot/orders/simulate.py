@@ -182,7 +182,7 @@ class Series:
         names = strategy.features()
         computed = tuple(name for name in dict.fromkeys(names) if name not in OHLCV)
         self.columns: dict[str, PerBar] = {name: getattr(whole, name) for name in OHLCV}
-        settled = settled_bars(names)
+        settled = settled_bars(names, whole.timeframe)
         if computed:
             table = compute_features(whole, computed)
             self.columns.update((name, table.column(name)) for name in computed)

@@ -78,8 +78,8 @@ class OrderAccount:
         tables = tables_of(market, np.zeros(2, np.int64), _no_finer(), -1)
         self._desk = OrderDesk(rules, self._sizing.initial_cash, tables, np.empty((4, 2)))
         self._names = _streamed_features(strategy, self._costs, self._exits, self._sizing)
-        self._stream = FeatureStream(self._names)
-        self._settled = settled_bars(strategy.features())
+        self._stream = FeatureStream(self._names, timeframe)
+        self._settled = settled_bars(strategy.features(), timeframe)
         self._values = dict.fromkeys(self._names, float("nan"))
         self._past: dict[str, deque[float]] = {
             name: deque(maxlen=strategy.lookback_bars)
