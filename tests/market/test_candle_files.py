@@ -332,3 +332,15 @@ def test_the_real_excerpt_with_both_units_reads_as_its_parquet_twin():
     np.testing.assert_array_equal(text.close[ours], whole.close[theirs])
     np.testing.assert_array_equal(text.volume[ours], whole.volume[theirs])
     assert text.open_time[0] % DAY_NS == 4 * HOUR_NS
+
+
+@pytest.mark.parametrize("hours", ["", " 00:00"])
+def test_days_and_months_that_cannot_be_told_apart_are_refused(tmp_path, hours):
+    header = "date,open,high,low,close,volume"
+    rows = [f"{day:02}/03/2024{hours},{VALUES}" for day in (1, 2, 3, 4)]
+    path = write_rows(tmp_path / "BTCUSDT_1d.csv", header, rows)
+    with pytest.raises(DataError, match=r"which of '01/03/2024.* is the day.*YYYY-MM-DD"):
+        read_candles(path)
+    told = [f"03/{day:02}/2024{hours},{VALUES}" for day in (11, 12, 13)]
+    bars, _ = read_candles(write_rows(path, header, told))
+    assert iso_time(int(bars.open_time[0])).startswith("2024-03-11")

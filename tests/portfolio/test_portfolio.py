@@ -68,7 +68,9 @@ def test_a_portfolio_of_one_trades_as_simulate_bit_for_bit(market, options, rate
     result = simulate_portfolio([slot], costs=costs, sizing=sizing)
     assert result.trades[0].tobytes() == alone.trades.tobytes()
     # What is added to the opening cash is rounded at its size, however little of it is left.
-    np.testing.assert_allclose(result.equity, alone.equity, rtol=0, atol=1e-14 * sizing.initial_cash)
+    np.testing.assert_allclose(
+        result.equity, alone.equity, rtol=0, atol=1e-14 * sizing.initial_cash
+    )
     assert result.metrics.trades == alone.metrics.trades
     for name in METRICS:
         if name != "buy_and_hold_return":

@@ -264,6 +264,7 @@ def read_times(path: Path, column: pl.Series, row: Index) -> tuple[PerBarTime, d
         times, epoch_units = _from_epoch(numbers)
         dates = times.is_null()
         if dates.any():
+            _check_day_and_month(path, text, row)
             times = times.zip_with(~dates, _from_text(text.zip_with(dates, _nothing(text))))
     missing = np.flatnonzero(times.is_null().to_numpy())
     if missing.size:
@@ -274,6 +275,19 @@ def read_times(path: Path, column: pl.Series, row: Index) -> tuple[PerBarTime, d
         )
     values: PerBarTime = times.to_numpy()
     return values, epoch_units
+
+
+def _check_day_and_month(path: Path, text: pl.Series, row: Index) -> None:
+    """Refuse dates with slashes of which none says whether the day or the month comes first."""
+    parts = text.str.extract_groups(r"^(\d{1,2})/(\d{1,2})/\d{4}\b").struct.unnest()
+    first, second = (parts[name].cast(pl.Int64) for name in parts.columns)
+    either = (first != second).fill_null(False).to_numpy()
+    if either.any() and max(int(first.max()), int(second.max())) <= 12:
+        i = int(np.flatnonzero(either)[0])
+        raise DataError(
+            f"{path} row {row[i]}: {text.name} must show which of {text[i]!r} is the day, no row has "
+            "a number above 12; write dates as YYYY-MM-DD"
+        )
 
 
 def _nothing(like: pl.Series) -> pl.Series:
