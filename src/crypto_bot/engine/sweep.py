@@ -18,12 +18,14 @@ from crypto_bot.core.arrays import PerBar
 from crypto_bot.core.bars import OHLCV, Bars
 from crypto_bot.core.errors import ConfigError, DataError, nearest
 from crypto_bot.core.progress import progress
+from crypto_bot.engine.blocks import Market, Marks, prepare_market, prepare_marks
 from crypto_bot.engine.matching import matching_rules
 from crypto_bot.engine.metrics import COUNTS, METRICS, metric_columns
 from crypto_bot.engine.options import CostOptions, ExitOptions, SizingOptions
 from crypto_bot.engine.settling import exits_for, settled_bars
+from crypto_bot.engine.sides import Sides, empty_sides, pack_directions
 from crypto_bot.engine.simulate import check_direction
-from crypto_bot.engine.sweep_kernel import Market, direction_room, prepare_market, sweep_kernel
+from crypto_bot.engine.sweep_kernel import tally_sides
 
 if TYPE_CHECKING:
     from crypto_bot.strategies import Strategy
@@ -177,7 +179,7 @@ class _Chunk:
     first: int
     settings: list[Strategy]
     columns: Mapping[str, PerBar] = field(repr=False)
-    market: Market | None = field(repr=False)
+    market: tuple[Market, Marks] | None = field(repr=False)
 
 
 def _plan(
@@ -237,7 +239,7 @@ def _chunks(
     for item in bars:
         first = 0 if start_ns is None else int(np.searchsorted(item.open_time, start_ns))
         traded = item[first:]
-        market = prepare_market(traded) if len(traded) else None
+        market = (prepare_market(traded), prepare_marks(traded)) if len(traded) else None
         columns = _columns(item, plan.settings, pool, threads) if len(traded) else {}
         room = max(1, min(_CHUNK_SETTINGS, _CHUNK_BYTES // max(len(traded), 1)))
         for _, alike in groupby(plan.settings, key=lambda setting: setting.signal_exit):
@@ -278,7 +280,7 @@ def _in_order(
 def _run(chunk: _Chunk) -> tuple[pl.DataFrame, list[SkippedTrial]]:
     bars, plan = chunk.bars, chunk.plan
     length = len(bars) - chunk.first
-    directions = direction_room(len(chunk.settings), length)
+    sides = empty_sides(len(chunk.settings), length)
     tried: list[Strategy] = []
     skipped: list[SkippedTrial] = []
     for setting in chunk.settings:
@@ -290,20 +292,19 @@ def _run(chunk: _Chunk) -> tuple[pl.DataFrame, list[SkippedTrial]]:
             place = (bars.symbol, bars.timeframe, setting.name, _json(setting))
             skipped.append(SkippedTrial(*place, str(error)))
             continue
-        directions[len(tried), :length] = direction[chunk.first :]
-        directions[len(tried), : max(0, settled - chunk.first)] = 0
+        row = len(tried)
+        pack_directions(
+            np.ascontiguousarray(direction[chunk.first :]), sides.up[row], sides.down[row]
+        )
+        sides.forget(row, max(0, settled - chunk.first))
         tried.append(setting)
     if chunk.market is None or not tried:
         return pl.DataFrame(schema=SWEEP_SCHEMA), skipped
     exits = [exits_for(tried[0], options) for options in plan.exits]
     cash = plan.sizing.initial_cash
+    found = Sides(*(words[: len(tried)] for words in sides))
     tallies = [
-        sweep_kernel(
-            chunk.market,
-            directions[: len(tried)],
-            cash,
-            matching_rules(plan.costs, options, plan.sizing),
-        )
+        tally_sides(*chunk.market, found, cash, matching_rules(plan.costs, options, plan.sizing))
         for options in exits
     ]
     by_setting = np.stack(tallies, axis=1).reshape(len(tried) * len(exits), -1)
