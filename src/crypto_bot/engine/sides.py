@@ -85,6 +85,15 @@ def pack_directions(direction: PerBarDirection, up: Words, down: Words) -> bool:
     return _pack(_read_only(eights.view(np.int64)), _read_only(rest.copy()), up, down)
 
 
+def unpack_directions(up: Words, down: Words, bars: int) -> PerBarDirection:
+    """The directions, int8 (bars,), of one setting's sides."""
+    rising, falling = (
+        np.unpackbits(words.astype("<i8", copy=False).view(np.uint8), count=bars, bitorder="little")
+        for words in (up, down)
+    )
+    return np.subtract(rising, falling, dtype=np.int8, casting="unsafe")
+
+
 def _read_only(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """A view that cannot be written to: the kernel is then compiled for one type of array."""
     view = values.view()
