@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -192,6 +193,28 @@ def test_a_strategy_whose_directions_do_not_fit_is_skipped():
 def test_impossible_sweeps_are_refused(arguments, message):
     with pytest.raises(ConfigError, match=message):
         sweep(**{"bars": [BARS], **arguments})
+
+
+class Endless(Sequence):
+    """A thousand million settings of which none may be built."""
+
+    def __len__(self):
+        return 10**9
+
+    def __getitem__(self, place):
+        raise AssertionError("a setting was built")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"strategies": ["rsi"], "grids": {"rsi": Endless()}},
+        {"strategies": ["rsi"], "exits": Endless()},
+    ],
+)
+def test_a_thousand_million_settings_are_refused_before_one_is_built(arguments):
+    with pytest.raises(ConfigError, match=r"1\.\.10000000 settings, was 1000000000 \("):
+        sweep([BARS], **arguments)
 
 
 def test_best_is_the_best_row_with_enough_trades():

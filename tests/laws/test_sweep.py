@@ -7,12 +7,23 @@ from dataclasses import replace
 
 import pytest
 
+from crypto_bot.core import FundingRates
 from crypto_bot.core.errors import ConfigError, DataError
-from crypto_bot.engine import METRICS, ExitOptions, settled_bars, sweep
+from crypto_bot.engine import (
+    METRICS,
+    CostOptions,
+    ExitOptions,
+    SizingOptions,
+    is_plain,
+    matching_rules,
+    settled_bars,
+    sweep,
+)
 from crypto_bot.strategies import get_strategy, list_strategies, parameter_grid
 from crypto_bot.strategies.base import StrategyParameters, enrolled
 from crypto_bot.trading import PaperSession, StrategyDecisions, TradedSymbol, expected_backtest
 from paper_markets import market
+from reference.engine_cases import funding_every_eight_hours
 
 NAMES = list_strategies()
 CANDLES_ONLY = {"stat_arb_bot": {"mode": "single", "hold_bars": 1}}
@@ -30,6 +41,7 @@ RULES = tuple(name for name in NAMES if not get_strategy(name, **CHANGED.get(nam
 MODELS = tuple(name for name in NAMES if get_strategy(name).predictions)
 EXITS = ExitOptions(stop_loss_frac=0.02, reentry="while_signal")
 BARS = market("BTC/USDT", 3_500, 5)
+FUNDING = funding_every_eight_hours(BARS, 0.0003)
 
 
 def variants(name):
@@ -37,21 +49,27 @@ def variants(name):
     return [get_strategy(name, **values | more) for values in parameter_grid(name, 4)]
 
 
-def expected(strategy, bars, first):
-    one = TradedSymbol(bars[first:], StrategyDecisions(strategy), bars[:first])
-    return expected_backtest(one, exits=EXITS)
+def expected(strategy, bars, first, funding=None, exits=EXITS, **options):
+    one = TradedSymbol(bars[first:], StrategyDecisions(strategy), bars[:first], funding)
+    return expected_backtest(one, exits=exits, **options)
 
 
-def check_rows(bars, first, strategies):
+def check_rows(bars, first, strategies, funding=None, exits=EXITS, **options):
     """Compare every row with the paper session's twin; returns the trades of all rows."""
     result = sweep(
-        [bars], strategies, exits=[EXITS], start_ns=int(bars.open_time[first]), workers=1
+        [bars],
+        strategies,
+        exits=[exits],
+        start_ns=int(bars.open_time[first]),
+        funding=None if funding is None else {bars.symbol: funding},
+        workers=1,
+        **options,
     )
     rows = {row["parameters"]: row for row in result.table.iter_rows(named=True)}
     skipped = {trial.parameters: trial.reason for trial in result.skipped}
     assert len(rows) + len(skipped) == len(strategies)
     for strategy in strategies:
-        twin = expected(strategy, bars, first)
+        twin = expected(strategy, bars, first, funding, exits, **options)
         key = json.dumps(strategy.parameters.model_dump(mode="json"), sort_keys=True)
         if key in skipped:
             assert len(twin.trades) == 0
@@ -81,6 +99,50 @@ def test_a_row_is_what_a_paper_session_would_trade_after_a_short_history(name):
                 bars = BARS[:length]
                 check_rows(bars, 0, strategies)
                 check_rows(bars, min(length - 1, max(0, settled - 40)), strategies)
+
+
+WALKED = {
+    "ATR exits": {"exits": ExitOptions(stop_loss_atr=2.0, take_profit_atr=3.0, atr_bars=10)},
+    "leverage": {"sizing": SizingOptions(leverage=4.0, maintenance_margin_frac=0.1)},
+    "slippage that grows": {
+        "costs": CostOptions(slippage_atr_mult=0.1, slippage_volume_mult=0.01),
+        "exits": ExitOptions(trailing_stop_atr=3.0, stop_loss_frac=0.05),
+    },
+    "financing": {"costs": CostOptions(borrow_rate_annual_frac=0.5), "funding": FUNDING},
+    "remembered sizes": {"sizing": SizingOptions(method="half_kelly", kelly_minimum_trades=3)},
+    "volatility": {"sizing": SizingOptions(method="volatility_target", volatility_bars=15)},
+}
+"""Rules that let no bar be skipped."""
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_a_row_by_rules_that_skip_no_bar_is_what_a_paper_session_would_trade(name):
+    strategies = variants(name)[:2]
+    trades = [check_rows(BARS, 2_000, strategies, **options) for options in WALKED.values()]
+    assert min(trades) > 0
+
+
+@pytest.mark.parametrize("options", WALKED.values(), ids=WALKED)
+def test_none_of_these_rules_is_plain(options):
+    given = [options.get("costs"), options.get("exits"), options.get("sizing")]
+    kinds = zip(given, (CostOptions, ExitOptions, SizingOptions), strict=True)
+    rules = matching_rules(
+        *(one or kind() for one, kind in kinds), has_funding="funding" in options
+    )
+    assert not is_plain(rules)
+
+
+def test_funding_belongs_to_its_symbol_and_must_fit_it():
+    cross = get_strategy("sma_cross")
+    free = sweep([BARS], [cross]).table
+    assert sweep([BARS], [cross], funding={"ETH/USDT": FUNDING}).table.equals(free)
+    paid = sweep([BARS], [cross], funding={BARS.symbol: FUNDING}).table
+    assert paid["total_return"][0] != free["total_return"][0]
+    other = FundingRates("ETH/USDT", FUNDING.time_ns, FUNDING.rate)
+    with pytest.raises(
+        DataError, match="funding must be of BTC/USDT like the bars, was of ETH/USDT"
+    ):
+        sweep([BARS], [cross], funding={BARS.symbol: other})
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if get_strategy(name).needs])

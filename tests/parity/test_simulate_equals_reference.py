@@ -11,9 +11,13 @@ from hypothesis import strategies as st
 
 from crypto_bot.core import TRADE
 from crypto_bot.engine import conditions_of, simulate
+from crypto_bot.engine.blocks import prepare_market, prepare_marks
+from crypto_bot.engine.events import walk_events
 from crypto_bot.engine.matching import matching_rules
 from crypto_bot.engine.metrics import METRICS, metric_columns
-from crypto_bot.engine.sweep_kernel import direction_room, prepare_market, sweep_kernel
+from crypto_bot.engine.sides import empty_sides, pack_directions
+from crypto_bot.engine.sweep_kernel import tally_sides
+from crypto_bot.engine.walk import walk
 from reference.engine_cases import (
     finer_bars,
     funding_every_eight_hours,
@@ -118,12 +122,39 @@ def test_the_sweep_kernel_equals_simulate_over_many_blocks_and_days(seed):
         assert_kernel_equals_simulate(bars, columns, costs, exits, sizing)
 
 
-def assert_kernel_equals_simulate(bars, columns, costs, exits, sizing):
-    room = direction_room(len(columns), len(bars))
-    for column, direction in zip(room, columns, strict=True):
-        column[: len(bars)] = direction
+@settings(max_examples=400, deadline=None, derandomize=True)
+@given(markets(most=300), option_sets())
+def test_from_event_to_event_is_bar_by_bar_to_the_last_bit(market, options):
+    assert_events_equal_bars(*market, *options)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_from_event_to_event_is_bar_by_bar_over_many_blocks(seed):
+    rng = np.random.default_rng(100 + seed)
+    bars = random_bars(seed, 5_000, timeframe="5m", move=0.003, decimals=4, outages=0.002)
+    for run in (2.0, 30.0, 700.0):
+        assert_events_equal_bars(
+            bars, random_direction(seed, 5_000, mean_run=run), *draw_options(rng)
+        )
+
+
+def assert_events_equal_bars(bars, direction, costs, exits, sizing):
     rules = matching_rules(costs, exits, sizing)
-    tallies = sweep_kernel(prepare_market(bars), room, sizing.initial_cash, rules)
+    cash, wanted = sizing.initial_cash, signals(direction)
+    fast = walk_events(bars, wanted.direction, rules, cash)
+    slow = walk(bars, wanted, conditions_of(bars, costs, exits, sizing), rules, cash)
+    for name, ours, theirs in zip(fast._fields, fast, slow, strict=True):
+        assert np.asarray(ours).tobytes() == np.asarray(theirs).tobytes(), name
+
+
+def assert_kernel_equals_simulate(bars, columns, costs, exits, sizing):
+    sides = empty_sides(len(columns), len(bars))
+    for row, direction in enumerate(columns):
+        assert pack_directions(direction, sides.up[row], sides.down[row])
+    rules = matching_rules(costs, exits, sizing)
+    tallies = tally_sides(
+        prepare_market(bars), prepare_marks(bars), sides, sizing.initial_cash, rules
+    )
     fast = metric_columns(tallies, bars, sizing.initial_cash)
     for row, direction in enumerate(columns):
         slow = simulate(bars, signals(direction), costs=costs, exits=exits, sizing=sizing)

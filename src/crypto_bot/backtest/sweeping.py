@@ -20,8 +20,14 @@ from crypto_bot.core import Bars
 from crypto_bot.core.errors import DataError
 from crypto_bot.core.files import write_file, write_json
 from crypto_bot.core.timeframes import DAY_NS, timeframe_ns
-from crypto_bot.engine import METRICS, SWEEP_SCHEMA, ExitOptions, SweepResult, sweep
-from crypto_bot.engine.sweep import SkippedTrial
+from crypto_bot.engine import (
+    METRICS,
+    SWEEP_SCHEMA,
+    ExitOptions,
+    SkippedTrial,
+    SweepResult,
+    sweep,
+)
 from crypto_bot.journal import Trial
 from crypto_bot.search import IncrementalSweep, sweep_incremental
 from crypto_bot.strategies import get_strategy, list_strategies, parameter_grid
@@ -30,6 +36,10 @@ EXITS = (
     "stop_loss_frac",
     "take_profit_frac",
     "trailing_stop_frac",
+    "stop_loss_atr",
+    "take_profit_atr",
+    "trailing_stop_atr",
+    "atr_bars",
     "max_holding_bars",
     "cooldown_bars",
     "signal_exit",

@@ -70,12 +70,15 @@ from crypto_bot.engine.rules import (
     matching_rules,
 )
 from crypto_bot.engine.settling import exits_for, settled_bars
+from crypto_bot.engine.signal_sweep import SIGNAL_SWEEP_SCHEMA, sweep_signals
 from crypto_bot.engine.simulate import BacktestResult, simulate
-from crypto_bot.engine.sweep import SWEEP_SCHEMA, SkippedTrial, SweepResult, sweep
+from crypto_bot.engine.sweep import sweep
+from crypto_bot.engine.sweep_table import SWEEP_SCHEMA, SkippedTrial, SweepResult
 
 __all__ = [
     "FILL",
     "METRICS",
+    "SIGNAL_SWEEP_SCHEMA",
     "SWEEP_SCHEMA",
     "UNASKED",
     "AccountState",
@@ -111,4 +114,5 @@ __all__ = [
     "settled_bars",
     "simulate",
     "sweep",
+    "sweep_signals",
 ]

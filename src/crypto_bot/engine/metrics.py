@@ -173,9 +173,9 @@ def day_ends(close_time: PerBarTime) -> Index:
 
     Days without a bar repeat the bar before.
     """
-    day = (close_time - 1) // DAY_NS
-    days = np.arange(day[0], day[-1] + 1)
-    return np.searchsorted(day, days, side="right").astype(np.int64) - 1
+    first, last = (int(close_time[0]) - 1) // DAY_NS, (int(close_time[-1]) - 1) // DAY_NS
+    ends = np.arange(first + 1, last + 2) * DAY_NS
+    return np.searchsorted(close_time, ends, side="right").astype(np.int64) - 1
 
 
 def tally(

@@ -13,10 +13,11 @@ from crypto_bot.core.bars import Bars
 from crypto_bot.core.errors import DataError
 from crypto_bot.core.funding import FundingRates
 from crypto_bot.core.orders import Signals
+from crypto_bot.engine.events import walk_events
 from crypto_bot.engine.ledger import round_trips
 from crypto_bot.engine.metrics import Metrics, metrics_of, tally
 from crypto_bot.engine.options import CostOptions, ExitOptions, SizingOptions
-from crypto_bot.engine.rules import conditions_of, matching_rules
+from crypto_bot.engine.rules import conditions_of, is_plain, matching_rules
 from crypto_bot.engine.walk import walk
 
 
@@ -97,8 +98,11 @@ def simulate(
     rules = matching_rules(costs, exits, sizing, has_funding=funding is not None)
     check_bars(bars)
     check_signals(bars, signals)
-    conditions = conditions_of(bars, costs, exits, sizing, funding=funding, history=history)
-    walked = walk(bars, signals, conditions, rules, sizing.initial_cash, finer)
+    if is_plain(rules) and finer is None:
+        walked = walk_events(bars, signals.direction, rules, sizing.initial_cash)
+    else:
+        conditions = conditions_of(bars, costs, exits, sizing, funding=funding, history=history)
+        walked = walk(bars, signals, conditions, rules, sizing.initial_cash, finer)
     last_close = float(bars.close[-1])
     trades = round_trips(
         walked.fills, bars.open_time, bars.close_time, last_close, walked.open_financing

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import groupby
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
@@ -17,13 +17,22 @@ import polars as pl
 from crypto_bot.core.arrays import PerBar
 from crypto_bot.core.bars import OHLCV, Bars
 from crypto_bot.core.errors import ConfigError, DataError, nearest
+from crypto_bot.core.funding import FundingRates
 from crypto_bot.core.progress import progress
-from crypto_bot.engine.matching import matching_rules
-from crypto_bot.engine.metrics import COUNTS, METRICS, metric_columns
+from crypto_bot.engine.metrics import metric_columns
 from crypto_bot.engine.options import CostOptions, ExitOptions, SizingOptions
+from crypto_bot.engine.rules import known_features
 from crypto_bot.engine.settling import exits_for, settled_bars
+from crypto_bot.engine.sides import Sides, empty_sides, pack_directions
 from crypto_bot.engine.simulate import check_direction
-from crypto_bot.engine.sweep_kernel import Market, direction_room, prepare_market, sweep_kernel
+from crypto_bot.engine.stretch import Stretch, Tallies, prepare_stretch
+from crypto_bot.engine.sweep_table import (
+    SWEEP_SCHEMA,
+    SkippedTrial,
+    SweepResult,
+    exit_columns,
+    table_of,
+)
 
 if TYPE_CHECKING:
     from crypto_bot.strategies import Strategy
@@ -31,72 +40,6 @@ if TYPE_CHECKING:
 MOST_SETTINGS = 10_000_000
 _CHUNK_BYTES = 4_000_000
 _CHUNK_SETTINGS = 64
-_SMALLER_IS_BETTER = ("max_drawdown", "max_drawdown_bars", "fees_quote", "turnover", "exposure")
-_NAMES = {
-    "symbol": pl.String,
-    "timeframe": pl.String,
-    "strategy": pl.String,
-    "parameters": pl.String,
-}
-_EXITS = {
-    "stop_loss_frac": pl.Float64,
-    "take_profit_frac": pl.Float64,
-    "trailing_stop_frac": pl.Float64,
-    "max_holding_bars": pl.Int64,
-    "cooldown_bars": pl.Int64,
-    "signal_exit": pl.String,
-    "reentry": pl.String,
-}
-_METRICS = {name: pl.Int64 if name in COUNTS else pl.Float64 for name in METRICS}
-SWEEP_SCHEMA = pl.Schema({**_NAMES, **_EXITS, **_METRICS, "is_simulated": pl.Boolean})
-"""Columns of `SweepResult.table`; a metric is null where undefined, an exit where absent."""
-
-
-class SkippedTrial(NamedTuple):
-    """A setting that could not be tried on these bars."""
-
-    symbol: str
-    timeframe: str
-    strategy: str
-    parameters: str  # JSON
-    reason: str
-
-
-@dataclass(frozen=True, eq=False)
-class SweepResult:
-    """Every setting tried.
-
-    Attributes
-    ----------
-    table : polars DataFrame       one row a setting, columns `SWEEP_SCHEMA`; order: bars, then
-                                   strategies, parameters, exits, as given
-    skipped : tuple of SkippedTrial
-    """
-
-    table: pl.DataFrame
-    skipped: tuple[SkippedTrial, ...]
-
-    def best(self, metric: str = "sharpe", *, minimum_trades: int = 1) -> dict[str, Any]:
-        """The row with the best value of a metric among those with enough closed trades.
-
-        Best is the lowest for drawdowns, fees, turnover and exposure, else the highest; the first
-        of equals. Raises ConfigError for an unknown metric, DataError when no row qualifies.
-        """
-        if metric not in METRICS:
-            raise ConfigError(
-                f"metric must be a field of Metrics, was {metric!r}{nearest(metric, METRICS)}"
-            )
-        rows = self.table.filter(
-            (pl.col("trades") >= minimum_trades) & pl.col(metric).is_not_null()
-        )
-        if rows.is_empty():
-            raise DataError(
-                f"sweep must hold a row with {metric} and >= {minimum_trades} trades, "
-                f"had none of {len(self.table)}; lower minimum_trades or widen the grid"
-            )
-        column = rows[metric]
-        place = column.arg_min() if metric in _SMALLER_IS_BETTER else column.arg_max()
-        return rows.row(place or 0, named=True)
 
 
 def sweep(
@@ -107,6 +50,7 @@ def sweep(
     exits: Sequence[ExitOptions] | None = None,
     costs: CostOptions | None = None,
     sizing: SizingOptions | None = None,
+    funding: Mapping[str, FundingRates] | None = None,
     start_ns: int | None = None,
     workers: int | None = None,
     on_trial: Callable[[dict[str, Any]], None] | None = None,
@@ -120,6 +64,7 @@ def sweep(
     grids : name -> parameter dicts   None or a missing name: the strategy's defaults
     exits : sequence of ExitOptions   None: one without stops; signal_exit None: as the strategy says
     costs, sizing                     None: their defaults
+    funding : symbol -> FundingRates  of perpetuals; a symbol without: nobody pays
     start_ns : int                    trade and measure only bars that open from here on, as if the
                                       account were opened there; features use the bars before too
     workers : int                     threads; None: one a core. The result does not depend on it
@@ -127,21 +72,24 @@ def sweep(
 
     Returns
     -------
-    SweepResult    metrics equal to those of `simulate` to 1e-9
+    SweepResult    metrics equal to those of `simulate` to 1e-9, by whatever rules
 
     Raises
     ------
     ConfigError    if there is no setting, more than 10 million, a grid of an unknown strategy,
                    a parameter out of range, or a feature that never settles
+    DataError      if funding does not fit the bars
 
     Notes
     -----
     Every distinct feature is computed once per bars and kept while these bars are swept. Bars at
-    which a feature still depends on where the data began have direction 0, as in a paper session. A
+    which a feature still depends on where the data began, one that exits, sizing or slippage read
+    included, have direction 0, as in a paper session. Rules that let no bar be skipped (ATR exits,
+    leverage, financing, growing slippage, sizes by volatility or Kelly) are walked bar by bar. A
     strategy that needs more bars than there are, or columns that bars do not have, is listed in
     `skipped`.
     """
-    plan = _plan(bars, strategies, grids or {}, exits, costs, sizing)
+    plan = _plan(bars, strategies, grids or {}, exits, costs, sizing, funding)
     frames: list[pl.DataFrame] = [pl.DataFrame(schema=SWEEP_SCHEMA)]
     skipped: list[SkippedTrial] = []
     threads = max(1, (os.cpu_count() or 1) if workers is None else workers)
@@ -166,6 +114,7 @@ class _Plan:
     exits: tuple[ExitOptions, ...]
     costs: CostOptions
     sizing: SizingOptions
+    funding: Mapping[str, FundingRates]
 
 
 @dataclass(frozen=True)
@@ -177,7 +126,7 @@ class _Chunk:
     first: int
     settings: list[Strategy]
     columns: Mapping[str, PerBar] = field(repr=False)
-    market: Market | None = field(repr=False)
+    stretch: Stretch | None = field(repr=False)
 
 
 def _plan(
@@ -187,6 +136,7 @@ def _plan(
     exits: Sequence[ExitOptions] | None,
     costs: CostOptions | None,
     sizing: SizingOptions | None,
+    funding: Mapping[str, FundingRates] | None,
 ) -> _Plan:
     names = {item for item in strategies if isinstance(item, str)}
     for name, grid in grids.items():
@@ -196,20 +146,24 @@ def _plan(
             )
         if len(grid) == 0:
             raise ConfigError(f"grids[{name!r}] must hold at least one setting, was 0")
-    chosen = (ExitOptions(),) if exits is None else tuple(exits)
+    given = (ExitOptions(),) if exits is None else exits
     settings = sum(len(grids.get(s, ((),))) if isinstance(s, str) else 1 for s in strategies)
-    size = len(bars) * settings * len(chosen)
+    size = len(bars) * settings * len(given)
     if not 0 < size <= MOST_SETTINGS:
         raise ConfigError(
             f"sweep must have 1..{MOST_SETTINGS} settings, was {size} "
-            f"({len(bars)} bars x {settings} strategies and parameters x {len(chosen)} exits)"
+            f"({len(bars)} bars x {settings} strategies and parameters x {len(given)} exits)"
         )
     plan = _Plan(
-        list(_bound(strategies, grids)), chosen, costs or CostOptions(), sizing or SizingOptions()
+        list(_bound(strategies, grids)),
+        tuple(given),
+        costs or CostOptions(),
+        sizing or SizingOptions(),
+        funding or {},
     )
-    for options in chosen:
-        matching_rules(plan.costs, options, plan.sizing)
     read = {name for setting in plan.settings for name in setting.features()}
+    for options in plan.exits:
+        read.update(known_features(plan.costs, options, plan.sizing))
     for timeframe in {item.timeframe for item in bars}:
         settled_bars(read, timeframe)
     return plan
@@ -236,14 +190,22 @@ def _chunks(
 ) -> Iterator[_Chunk]:
     for item in bars:
         first = 0 if start_ns is None else int(np.searchsorted(item.open_time, start_ns))
-        traded = item[first:]
-        market = prepare_market(traded) if len(traded) else None
-        columns = _columns(item, plan.settings, pool, threads) if len(traded) else {}
-        room = max(1, min(_CHUNK_SETTINGS, _CHUNK_BYTES // max(len(traded), 1)))
+        stretch, columns = None, {}
+        if first < len(item):
+            stretch = prepare_stretch(
+                item[first:],
+                plan.exits,
+                plan.costs,
+                plan.sizing,
+                funding=plan.funding.get(item.symbol),
+                history=item[:first],
+            )
+            columns = _columns(item, plan.settings, pool, threads)
+        room = max(1, min(_CHUNK_SETTINGS, _CHUNK_BYTES // max(len(item) - first, 1)))
         for _, alike in groupby(plan.settings, key=lambda setting: setting.signal_exit):
             group = list(alike)
             for start in range(0, len(group), room):
-                yield _Chunk(plan, item, first, group[start : start + room], columns, market)
+                yield _Chunk(plan, item, first, group[start : start + room], columns, stretch)
 
 
 def _columns(
@@ -278,7 +240,7 @@ def _in_order(
 def _run(chunk: _Chunk) -> tuple[pl.DataFrame, list[SkippedTrial]]:
     bars, plan = chunk.bars, chunk.plan
     length = len(bars) - chunk.first
-    directions = direction_room(len(chunk.settings), length)
+    sides = empty_sides(len(chunk.settings), length)
     tried: list[Strategy] = []
     skipped: list[SkippedTrial] = []
     for setting in chunk.settings:
@@ -290,25 +252,31 @@ def _run(chunk: _Chunk) -> tuple[pl.DataFrame, list[SkippedTrial]]:
             place = (bars.symbol, bars.timeframe, setting.name, _json(setting))
             skipped.append(SkippedTrial(*place, str(error)))
             continue
-        directions[len(tried), :length] = direction[chunk.first :]
-        directions[len(tried), : max(0, settled - chunk.first)] = 0
+        row = len(tried)
+        pack_directions(
+            np.ascontiguousarray(direction[chunk.first :]), sides.up[row], sides.down[row]
+        )
+        sides.forget(row, max(0, settled - chunk.first))
         tried.append(setting)
-    if chunk.market is None or not tried:
+    if chunk.stretch is None or not tried:
         return pl.DataFrame(schema=SWEEP_SCHEMA), skipped
     exits = [exits_for(tried[0], options) for options in plan.exits]
-    cash = plan.sizing.initial_cash
-    tallies = [
-        sweep_kernel(
-            chunk.market,
-            directions[: len(tried)],
-            cash,
-            matching_rules(plan.costs, options, plan.sizing),
-        )
-        for options in exits
-    ]
+    found = Sides(*(words[: len(tried)] for words in sides))
+    tallies = [_tally(chunk, chunk.stretch, found, options) for options in exits]
     by_setting = np.stack(tallies, axis=1).reshape(len(tried) * len(exits), -1)
-    metrics = metric_columns(by_setting, bars[chunk.first :], cash)
+    metrics = metric_columns(by_setting, chunk.stretch.bars, plan.sizing.initial_cash)
     return _frame(bars, tried, exits, metrics), skipped
+
+
+def _tally(chunk: _Chunk, stretch: Stretch, sides: Sides, exits: ExitOptions) -> Tallies:
+    """The sums of all settings with these exits, silent until what the exits read has settled."""
+    known = known_features(chunk.plan.costs, exits, chunk.plan.sizing)
+    unsettled = min(settled_bars(known, chunk.bars.timeframe) - chunk.first, len(stretch.bars))
+    if unsettled > 0:
+        sides = Sides(*(words.copy() for words in sides))
+        for setting in range(len(sides.up)):
+            sides.forget(setting, unsettled)
+    return stretch.tally(sides, exits)
 
 
 def _first_settled(setting: Strategy, bars: Bars, length: int) -> int:
@@ -347,10 +315,7 @@ def _frame(
         "timeframe": [bars.timeframe] * rows,
         "strategy": [setting.name for setting in tried for _ in exits],
         "parameters": [text for setting in tried for text in [_json(setting)] * len(exits)],
+        **exit_columns(exits, len(tried)),
+        "is_simulated": [bars.is_simulated] * rows,
     }
-    for name in _EXITS:
-        columns[name] = [getattr(options, name) for options in exits] * len(tried)
-    columns.update(metrics)
-    columns["is_simulated"] = [bars.is_simulated] * rows
-    floats = pl.DataFrame(columns, schema_overrides=dict.fromkeys(METRICS, pl.Float64))
-    return floats.fill_nan(None).cast(SWEEP_SCHEMA).select(SWEEP_SCHEMA.names())
+    return table_of(SWEEP_SCHEMA, columns, metrics)

@@ -1,222 +1,235 @@
-"""The fast path of `sweep`: the semantics of `simulate`, visiting only bars where something happens.
+"""The fast path of `sweep`: positions of one setting after another, judged without visiting closes.
 
-Signal runs are skipped eight bars a word. A position's equity is linear in the close, so its daily
-marks and its sum need no visit, and a block of bars whose extreme closes make neither a new peak
-nor a new trough is skipped whole; so is a block whose extremes touch no stop or target.
-Prices, sizes and levels come from the same compiled functions as in `advance`.
+A position's equity is linear in the close: its sum over closes comes from prefix sums, its marks at
+the ends of days from those closes alone, and the extreme closes of wide blocks bound it. Only a
+position that by those bounds may make a new peak or trough is walked, and of it only the blocks of
+16 bars that may. Where sizes are in proportion to cash, positions are found for a cash of 1 each, so
+that none waits for the arithmetic of the one before.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar
+import math
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from crypto_bot.core.arrays import Index, PerBar, PerBarDirection
-from crypto_bot.core.bars import Bars
-from crypto_bot.engine.matching import (
-    FLAT,
-    NEVER,
-    NO_REASON,
-    MatchingRules,
-    entry_quantity,
-    protective_exit,
+from crypto_bot.core.arrays import PerBar
+from crypto_bot.engine.blocks import BLOCK_BITS, WIDE_BITS, Market, Marks
+from crypto_bot.engine.event_kernel import (
+    Positions,
+    WalkState,
+    room_for_positions,
+    start_walk,
+    walk_positions,
 )
+from crypto_bot.engine.matching import NO_REASON
 from crypto_bot.engine.metrics import (
     Drawdown,
     Tally,
     daily_ratios,
-    day_ends,
     end_drawdown,
     mark_drawdown,
     start_drawdown,
 )
+from crypto_bot.engine.rules import PERCENT, MatchingRules
+from crypto_bot.engine.sides import Runs, Sides, Words, find_runs, room_for_runs
+from crypto_bot.engine.uncounted import inlined, uncounted
 
-_BLOCK_BITS = 5
-_BLOCK = 1 << _BLOCK_BITS
-_WORD_BITS = 3
-_EVERY_BYTE = 0x0101010101010101
-
-
-_Kernel = TypeVar("_Kernel", bound=Callable[..., Any])
+_ROWS = 128
+"""Positions found before they are judged: they stay in the nearest cache."""
 
 
-def _uncounted(function: _Kernel) -> _Kernel:
-    """Compile without numba's reference counts, for functions that allocate nothing.
+class Scratch(NamedTuple):
+    """Room that is used again for every setting."""
 
-    One atomic count per array and call, contended by all threads, took five sixths of the time.
-    """
-    compiler: Any = njit
-    compiled: _Kernel = compiler(cache=True, nogil=True, _nrt=False)(function)
-    return compiled
-
-
-class Market(NamedTuple):
-    """Prices of one symbol and what the kernel asks of them again and again."""
-
-    open: PerBar
-    high: PerBar
-    low: PerBar
-    close: PerBar
-    close_sums: PerBar  # (bars + 1,): sum of the closes before each bar
-    block_high: PerBar  # (blocks,): highest high of each block of bars
-    block_low: PerBar
-    block_close_high: PerBar
-    block_close_low: PerBar
-    day_ends: Index
+    runs: Runs
+    found: Positions
+    before: PerBar  # (rows,): cash before each position
+    best: PerBar  # (rows,): the equity of its closes lies between these
+    worst: PerBar
+    daily: PerBar  # (days,): equity at the end of each day
 
 
 class Book(NamedTuple):
-    """Marks made so far; closes before `marked` are done."""
+    """The sums so far; closes before `marked` and days before `day` are done."""
 
     marked: int
     day: int
+    cash: float
+    quantity: float  # of a position still open at the end
     equity_sum: float
     held_closes: int
+    traded: float
+    fees: float
+    trades: int
+    wins: int
+    profit: float
+    loss: float
     drawdown: Drawdown
 
 
-class Touch(NamedTuple):
-    """The first stop or target hit; bar -1 where none is."""
+def tally_sides(
+    market: Market, marks: Marks, sides: Sides, initial_cash: float, rules: MatchingRules
+) -> npt.NDArray[np.float64]:
+    """Simulate every setting's sides.
 
-    bar: int
-    price: float
-    fee_frac: float
+    Parameters
+    ----------
+    market : Market           with levels where an exit hangs on a price
+    marks : Marks
+    sides : Sides             of bars that lie one word or more
+    initial_cash : float      quote
+    rules : MatchingRules     plain ones, see `is_plain`
 
-
-def prepare_market(bars: Bars) -> Market:
-    """What `sweep_kernel` reads of the bars."""
-    starts = np.arange(0, len(bars), _BLOCK)
-    return Market(
-        bars.open,
-        bars.high,
-        bars.low,
-        bars.close,
-        np.concatenate(([0.0], np.cumsum(bars.close))),
-        np.maximum.reduceat(bars.high, starts),
-        np.minimum.reduceat(bars.low, starts),
-        np.maximum.reduceat(bars.close, starts),
-        np.minimum.reduceat(bars.close, starts),
-        day_ends(bars.close_time),
+    Returns
+    -------
+    float64 (settings, len(Tally._fields))    equal to the sums of `simulate` to 1e-9
+    """
+    scratch = Scratch(
+        room_for_runs(len(market.close)),
+        room_for_positions(_ROWS),
+        np.empty(_ROWS),
+        np.empty(_ROWS),
+        np.empty(_ROWS),
+        np.empty(len(marks.day_ends)),
     )
+    in_units = _is_in_proportion(rules)
+    return sweep_kernel(market, marks, *sides, start_walk(initial_cash), rules, in_units, scratch)
 
 
-def direction_room(columns: int, bars: int) -> npt.NDArray[np.int8]:
-    """Room for the directions of many settings, int8 (columns, bars rounded up to whole words)."""
-    return np.zeros((columns, -(-bars >> _WORD_BITS) << _WORD_BITS), np.int8)
+def _is_in_proportion(rules: MatchingRules) -> bool:
+    """Whether twice the cash trades twice the quantity, always.
+
+    Without fees a trade may break even to the last bit, and rounding must not decide what it was.
+    """
+    least = (rules.quantity_step, rules.minimum_quantity, rules.minimum_notional_quote)
+    return rules.method == PERCENT and not any(least) and rules.taker_fee_frac > 0.0
 
 
 @njit(cache=True, nogil=True)
 def sweep_kernel(
-    market: Market, directions: npt.NDArray[np.int8], cash: float, rules: MatchingRules
+    market: Market,
+    marks: Marks,
+    up: Words,
+    down: Words,
+    start: WalkState,
+    rules: MatchingRules,
+    in_units: bool,
+    scratch: Scratch,
 ) -> npt.NDArray[np.float64]:
-    """Simulate every column of directions.
-
-    Parameters
-    ----------
-    market : Market
-    directions : int8 (columns, words * 8)    from `direction_room`; bytes past the bars are ignored
-    cash : float                              initial, quote
-    rules : MatchingRules
-
-    Returns
-    -------
-    float64 (columns, len(Tally._fields))     equal to the sums of `simulate`
-    """
-    tallies = np.empty((len(directions), 14))
-    daily = np.empty(len(market.day_ends))
-    for column in range(len(directions)):
-        direction = directions[column]
-        sums = _trade(market, direction, direction.view(np.int64), daily, cash, rules)
+    """Every setting's sums, float64 (settings, len(Tally._fields))."""
+    tallies = np.empty((len(up), 14))
+    for setting in range(len(up)):
+        sums = _tally_setting(
+            market, marks, up[setting], down[setting], start, rules, in_units, scratch
+        )
         for place, value in enumerate(sums):
-            tallies[column, place] = value
+            tallies[setting, place] = value
     return tallies
 
 
-@_uncounted
-def _trade(
+@uncounted
+def _tally_setting(
     market: Market,
-    direction: PerBarDirection,
-    words: Index,
-    daily: PerBar,
-    initial_cash: float,
+    marks: Marks,
+    up: Words,
+    down: Words,
+    state: WalkState,
     rules: MatchingRules,
+    in_units: bool,
+    scratch: Scratch,
 ) -> Tally:
-    bars = len(market.close)
-    book = Book(0, 0, 0.0, 0, start_drawdown(initial_cash))
-    cash, quantity = initial_cash, 0.0
-    traded = fees = profit = loss = 0.0
-    trades = wins = 0
-    side, t, wait = 0, 0, 0
-    while True:
-        if side == 0:
-            t = _next_entry(direction, words, t, bars, rules)
-            if t >= bars - 1:
-                break
-            side, t, wait = direction[t] + 0, t + 1, 0
-        # An entry at the open of t.
-        entry_price = market.open[t] * (1.0 + side * rules.slippage_frac)
-        size = entry_quantity(cash, entry_price, rules)
-        if size == 0.0:
-            side, t = 0, t + wait
-            if cash <= 0.0:
-                break
-            continue
-        book, _ = _mark(market, daily, book, t, cash, 0.0)
-        quantity = side * size
-        entry_fee = size * entry_price * rules.taker_fee_frac
-        cash -= quantity * entry_price + entry_fee
-        traded += size * entry_price
-        fees += entry_fee
-        # Until the signal, the time, a stop or target, ruin, or the end of the data.
-        decided = _exit_decision(direction, words, t, bars, side, rules)
-        touch = _first_touch(market, t, min(decided, bars - 1), side, entry_price, rules)
-        until = touch.bar if touch.bar >= 0 else min(decided + 1, bars)
-        book, ruin = _mark(market, daily, book, until, cash, quantity)
-        if ruin >= 0:
-            touch = Touch(-1, 0.0, 0.0)
-        t = book.marked
-        if touch.bar < 0 and t >= bars:
+    bars, initial_cash = len(market.close), state.cash
+    count = find_runs(up, down, bars, scratch.runs)
+    drawdown = start_drawdown(initial_cash)
+    book = Book(0, 0, initial_cash, 0.0, 0.0, 0, 0.0, 0.0, 0, 0, 0.0, 0.0, drawdown)
+    while not state.is_over:
+        rows, state = walk_positions(
+            market, scratch.runs, count, state, rules, in_units, scratch.found
+        )
+        book = _book_positions(market, marks, book, rows, in_units, scratch)
+    return _close_book(market, marks, book, initial_cash, scratch.daily)
+
+
+@uncounted
+def _book_positions(
+    market: Market, marks: Marks, book: Book, rows: int, in_units: bool, scratch: Scratch
+) -> Book:
+    """Add positions to the book, and the flat closes before each."""
+    found, daily = scratch.found, scratch.daily
+    marked, day, cash, quantity = book.marked, book.day, book.cash, 0.0
+    equity_sum, held_closes, traded, fees = 0.0, 0, 0.0, 0.0
+    trades, wins, profit, loss = rows, 0, 0.0, 0.0
+    for row in range(rows):
+        scratch.before[row] = cash
+        first, until = found.entry_bar[row], found.exit_bar[row]
+        if first > marked:
+            day = _mark_days(market, marks, day, first, cash, 0.0, daily)
+            equity_sum += cash * (first - marked)
+        scale = cash if in_units else 1.0
+        quantity, held = found.quantity[row] * scale, found.cash[row] * scale
+        found.quantity[row], found.cash[row] = quantity, held
+        entry_fee, exit_fee = found.entry_fee[row] * scale, found.exit_fee[row] * scale
+        entry_price, price = found.entry_price[row], found.exit_price[row]
+        scratch.best[row], scratch.worst[row] = _bounds(market, first, until, held, quantity)
+        day = _mark_days(market, marks, day, until, held, quantity, daily)
+        sum_of_closes = marks.close_sums[until] - marks.close_sums[first]
+        equity_sum += held * (until - first) + quantity * sum_of_closes
+        held_closes += until - first
+        marked, cash = until, held + (quantity * price - exit_fee)
+        traded += abs(quantity) * (entry_price + price)
+        fees += entry_fee + exit_fee
+        if found.reason[row] == NO_REASON:
+            trades -= 1
             break
-        price, fee_frac = touch.price, touch.fee_frac
-        if touch.bar < 0:
-            price = market.open[t] * (1.0 - side * rules.slippage_frac)
-            fee_frac = rules.taker_fee_frac
-        fee = size * price * fee_frac
-        cash += quantity * price - fee
-        traded += size * price
-        fees += fee
-        pnl = (price - entry_price) * quantity - (entry_fee + fee)
-        trades += 1
-        if pnl > 0.0:
-            wins += 1
-            profit += pnl
-        else:
-            loss -= pnl
-        quantity = 0.0
-        if ruin >= 0 or cash <= 0.0:
-            break
-        reverses = touch.bar < 0 and direction[decided] == -side and rules.signal_exit != NEVER
-        if reverses and (side < 0 or rules.allow_short):
-            side, wait = -side, rules.cooldown_bars
-        else:
-            side, t = 0, t + rules.cooldown_bars
-    book, _ = _mark(market, daily, book, bars, cash, quantity)
-    drawdown = end_drawdown(book.drawdown, bars - 1)
+        pnl = (price - entry_price) * quantity - (entry_fee + exit_fee)
+        wins += 1 if pnl > 0.0 else 0
+        profit += max(pnl, 0.0)
+        loss += max(-pnl, 0.0)
+    is_open = trades < rows
+    return Book(
+        marked,
+        day,
+        cash,
+        quantity if is_open else 0.0,
+        book.equity_sum + equity_sum,
+        book.held_closes + held_closes,
+        book.traded + traded,
+        book.fees + fees,
+        book.trades + trades,
+        book.wins + wins,
+        book.profit + profit,
+        book.loss + loss,
+        _mark_positions(market, book, rows, cash, daily[book.day : day], scratch),
+    )
+
+
+@uncounted
+def _close_book(
+    market: Market, marks: Marks, book: Book, initial_cash: float, daily: PerBar
+) -> Tally:
+    """Mark what is flat at the end; the sums of the whole."""
+    bars, drawdown = len(market.close), book.drawdown
+    equity_sum = book.equity_sum
+    if book.marked < bars:
+        _mark_days(market, marks, book.day, bars, book.cash, 0.0, daily)
+        drawdown = mark_drawdown(drawdown, book.marked, book.cash)
+        equity_sum += book.cash * (bars - book.marked)
+    drawdown = end_drawdown(drawdown, bars - 1)
     sharpe, sortino = daily_ratios(daily, initial_cash)
     return Tally(
-        cash + quantity * market.close[bars - 1],
-        book.equity_sum,
+        book.cash + book.quantity * market.close[bars - 1],
+        equity_sum,
         float(book.held_closes),
-        traded,
-        fees,
-        float(trades),
-        float(wins),
-        profit,
-        loss,
+        book.traded,
+        book.fees,
+        float(book.trades),
+        float(book.wins),
+        book.profit,
+        book.loss,
         drawdown.worst_frac,
         drawdown.worst_quote,
         float(drawdown.worst_bars),
@@ -225,41 +238,80 @@ def _trade(
     )
 
 
-@_uncounted
-def _mark(
-    market: Market, daily: PerBar, book: Book, until: int, cash: float, quantity: float
-) -> tuple[Book, int]:
-    """Mark the closes up to `until`, or up to the first with equity <= 0 of a position (its bar)."""
-    first = book.marked
-    if until <= first:
-        return book, -1
-    close = market.close
-    drawdown, ruin = book.drawdown, -1
-    if quantity == 0.0:
-        drawdown = mark_drawdown(drawdown, first, cash)
-    else:
-        drawdown, ruin = _mark_drawdowns(market, drawdown, first, until, cash, quantity)
-        until = ruin + 1 if ruin >= 0 else until
-    day = book.day
-    while day < len(daily) and market.day_ends[day] < until:
-        daily[day] = cash + quantity * close[market.day_ends[day]]
+@inlined
+def _mark_days(
+    market: Market,
+    marks: Marks,
+    day: int,
+    until: int,
+    cash: float,
+    quantity: float,
+    daily: PerBar,
+) -> int:
+    """Equity at the ends of the days whose last close is before `until`; the next day."""
+    while day < len(daily) and marks.day_ends[day] < until:
+        daily[day] = cash + quantity * market.close[marks.day_ends[day]]
         day += 1
-    closes = until - first
-    equity_sum = cash * closes + quantity * (market.close_sums[until] - market.close_sums[first])
-    held = closes if quantity != 0.0 else 0
-    return Book(until, day, book.equity_sum + equity_sum, book.held_closes + held, drawdown), ruin
+    return day
 
 
-@_uncounted
-def _mark_drawdowns(
+@inlined
+def _bounds(
+    market: Market, first: int, until: int, cash: float, quantity: float
+) -> tuple[float, float]:
+    """What the equity of closes first .. until - 1 lies between, the highest first."""
+    block, last = first >> WIDE_BITS, (until - 1) >> WIDE_BITS
+    high, low = market.wide_close_high[block], market.wide_close_low[block]
+    while block < last:
+        block += 1
+        high = max(high, market.wide_close_high[block])
+        low = min(low, market.wide_close_low[block])
+    if quantity < 0.0:
+        high, low = low, high
+    return cash + quantity * high, cash + quantity * low
+
+
+@uncounted
+def _mark_positions(
+    market: Market, book: Book, rows: int, after: float, known: PerBar, scratch: Scratch
+) -> Drawdown:
+    """Mark every close of the positions and of the flat stretches before them.
+
+    `known` are some of those marks. While none makes a new peak their order is of no interest, and
+    the lowest of them spares a look at most positions.
+    """
+    found, before, best, worst = scratch.found, scratch.before, scratch.best, scratch.worst
+    drawdown, marked = book.drawdown, book.marked
+    highest, lowest = after, math.inf
+    for row in range(rows):
+        highest = max(highest, max(best[row], before[row]))
+    for mark in known:
+        lowest = min(lowest, mark)
+    if highest <= drawdown.peak and lowest < drawdown.trough:
+        drawdown = mark_drawdown(drawdown, marked, lowest)
+    for row in range(rows):
+        first, until = found.entry_bar[row], found.exit_bar[row]
+        if first > marked:
+            drawdown = mark_drawdown(drawdown, marked, before[row])
+        if best[row] > drawdown.peak or worst[row] < drawdown.trough:
+            drawdown = _mark_closes(
+                market, drawdown, first, until, found.cash[row], found.quantity[row]
+            )
+        marked = until
+    return drawdown
+
+
+@uncounted
+def _mark_closes(
     market: Market, drawdown: Drawdown, first: int, until: int, cash: float, quantity: float
-) -> tuple[Drawdown, int]:
+) -> Drawdown:
+    """Mark closes first .. until - 1 of a position."""
     best, worst = market.block_close_high, market.block_close_low
     if quantity < 0.0:
         best, worst = worst, best
     while first < until:
-        block = first >> _BLOCK_BITS
-        end = min((block + 1) << _BLOCK_BITS, until)
+        block = first >> BLOCK_BITS
+        end = min((block + 1) << BLOCK_BITS, until)
         if (
             cash + quantity * best[block] > drawdown.peak
             or cash + quantity * worst[block] < drawdown.trough
@@ -268,110 +320,5 @@ def _mark_drawdowns(
                 equity = cash + quantity * market.close[bar]
                 if equity > drawdown.peak or equity < drawdown.trough:
                     drawdown = mark_drawdown(drawdown, bar, equity)
-                    if equity <= 0.0:
-                        return drawdown, bar
         first = end
-    return drawdown, -1
-
-
-@_uncounted
-def _next_entry(
-    direction: PerBarDirection, words: Index, t: int, bars: int, rules: MatchingRules
-) -> int:
-    """The first close from t on that decides an entry of a flat account; `bars` where none does."""
-    while t < bars:
-        wanted = direction[t]
-        can_enter = wanted > 0 or (wanted < 0 and rules.allow_short)
-        if can_enter and (not rules.needs_new_signal or t == 0 or wanted != direction[t - 1]):
-            return t
-        t = _next_other(direction, words, t, bars)
-    return bars
-
-
-@_uncounted
-def _exit_decision(
-    direction: PerBarDirection, words: Index, t: int, bars: int, side: int, rules: MatchingRules
-) -> int:
-    """The first close from t on whose signal or count of bars ends a position entered at t."""
-    limit = bars
-    if rules.max_holding_bars > 0:
-        limit = min(bars, t + rules.max_holding_bars - 1)
-    if rules.signal_exit == NEVER:
-        return limit
-    while t < limit:
-        if direction[t] == -side or (direction[t] == 0 and rules.signal_exit == FLAT):
-            return t
-        t = _next_other(direction, words, t, bars)
-    return limit
-
-
-@_uncounted
-def _next_other(direction: PerBarDirection, words: Index, t: int, bars: int) -> int:
-    """The first bar after t with another direction than at t; `bars` where none has."""
-    run = direction[t] * _EVERY_BYTE if direction[t] >= 0 else -1
-    word = t >> _WORD_BITS
-    # Bytes below t are earlier bars: machines that run this are little-endian.
-    other = (words[word] ^ run) & (-1 << ((t & 7) << 3))
-    while other == 0:
-        word += 1
-        if word << _WORD_BITS >= bars:
-            return bars
-        other = words[word] ^ run
-    t = word << _WORD_BITS
-    while other & 0xFF == 0:
-        other >>= 8
-        t += 1
-    return min(t, bars)
-
-
-@_uncounted
-def _first_touch(
-    market: Market, first: int, last: int, side: int, entry_price: float, rules: MatchingRules
-) -> Touch:
-    """The first stop or target hit in bars first .. last by a position entered at first's open."""
-    stop_frac, trailing_frac = rules.stop_loss_frac, rules.trailing_stop_frac
-    is_trailing = trailing_frac < np.inf
-    if not is_trailing and stop_frac == np.inf and rules.take_profit_frac == np.inf:
-        return Touch(-1, 0.0, 0.0)
-    target = entry_price * (1.0 + side * rules.take_profit_frac)
-    stop = entry_price * (1.0 - side * stop_frac)
-    bar, peak = first, entry_price
-    while bar <= last:
-        reason, price, fee_frac, _ = protective_exit(
-            side,
-            bar == first,
-            entry_price,
-            peak,
-            market.open[bar],
-            market.high[bar],
-            market.low[bar],
-            rules,
-        )
-        if reason != NO_REASON:
-            return Touch(bar, price, fee_frac)
-        # The next bar to look at touches stop or target, or moves the peak of a trailing stop.
-        if side > 0:
-            peak = max(peak, market.high[bar])
-            lower = max(stop, peak * (1.0 - trailing_frac))
-            upper = min(target, peak) if is_trailing else target
-        else:
-            peak = min(peak, market.low[bar])
-            upper = min(stop, peak * (1.0 + trailing_frac))
-            lower = max(target, peak) if is_trailing else target
-        bar = _next_outside(market, bar + 1, last, lower, upper)
-    return Touch(-1, 0.0, 0.0)
-
-
-@_uncounted
-def _next_outside(market: Market, bar: int, last: int, lower: float, upper: float) -> int:
-    """The first bar with low <= lower or high >= upper; last + 1 where none has."""
-    while bar <= last:
-        block = bar >> _BLOCK_BITS
-        end = min((block + 1) << _BLOCK_BITS, last + 1)
-        if market.block_low[block] <= lower or market.block_high[block] >= upper:
-            while bar < end:
-                if market.low[bar] <= lower or market.high[bar] >= upper:
-                    return bar
-                bar += 1
-        bar = end
-    return last + 1
+    return drawdown
