@@ -132,7 +132,7 @@ class Book:
             self.ruined = True
             for ticket in self.orders:
                 if ticket.is_open:
-                    ticket.status, ticket.why = "cancelled", "the account is ruined"
+                    self.cancel(ticket.number, why="the account is ruined")
             if self.quantity:
                 self.add("market", 0, "held", 1.0, reduce_only=True, reason="stop")
         self.equity.append(equity)
@@ -178,7 +178,13 @@ class Book:
             and t.reached_by(price)
         ]
         level = self.liquidation_level()
-        if only_closing and level is not None and (price - level) * self.quantity <= 0:
+        # What was opened at this very open is liquidated inside the bar.
+        is_carried = self.opened_at[0] < self.bar
+        if only_closing and is_carried and level is not None:
+            is_passed = (price - level) * self.quantity <= 0
+        else:
+            is_passed = False
+        if is_passed:
             ready.append((False, -abs(price - level), math.inf))
         if not ready:
             return False
@@ -300,6 +306,7 @@ class Book:
         equity = self.cash + self.quantity * price
         share = ticket.size if ticket.size_by == "fraction" else self.sizing.fraction
         wanted = share * self.affordable(equity, price)
+        wanted = 0.0 if wanted < 0 else wanted
         if ticket.size_by == "rule":
             # percent_of_equity, the one rule the twin knows; it floors and refuses by itself.
             wanted = self.floored(wanted, 0.0)
@@ -313,6 +320,9 @@ class Book:
 
     def floored(self, quantity, slack=1e-9):
         step = self.costs.quantity_step
+        if math.isnan(quantity):
+            # Slippage is not known yet: refused for that.
+            return quantity
         return math.floor(quantity / step + slack) * step if step else quantity
 
     def fill(self, ticket, market, *, slips, taker, at_open, part=-1):

@@ -246,7 +246,8 @@ def wanted_quantity(
         wanted = sized_quantity(equity, price, known.atr, known.volatility, kelly, math.inf, rules)
     if held != 0.0:
         wanted = min(wanted, room_for(equity, held, price, rules))
-    return wanted
+    # A share of what is lost already is nothing.
+    return 0.0 if wanted < 0.0 else wanted
 
 
 @inner
