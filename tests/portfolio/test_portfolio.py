@@ -68,7 +68,9 @@ def test_a_portfolio_of_one_trades_as_simulate_bit_for_bit(market, options, rate
     result = simulate_portfolio([slot], costs=costs, sizing=sizing)
     assert result.trades[0].tobytes() == alone.trades.tobytes()
     # What is added to the opening cash is rounded at its size, however little of it is left.
-    np.testing.assert_allclose(result.equity, alone.equity, rtol=0, atol=1e-14 * sizing.initial_cash)
+    np.testing.assert_allclose(
+        result.equity, alone.equity, rtol=0, atol=1e-14 * sizing.initial_cash
+    )
     assert result.metrics.trades == alone.metrics.trades
     for name in METRICS:
         if name != "buy_and_hold_return":
@@ -285,6 +287,30 @@ def test_bad_portfolios_are_refused():
         simulate_portfolio([Slot("a", bars, wanted([1, 1]))])
     with pytest.raises(ConfigError, match="max_open_positions"):
         PortfolioOptions(max_open_positions=0)
+
+
+@pytest.mark.parametrize("score", [np.nan, np.inf, 1.5])
+def test_signals_of_any_slot_that_are_no_numbers_are_refused(score):
+    bars = candles("BTC/USDT", [10, 10, 10])
+    good, bad = wanted([1, 1, 1]), Signals(np.ones(3, np.int8), np.array([1.0, score, 1.0]))
+    with pytest.raises(
+        DataError, match=rf"score must be finite and 0.0..1.0, was {score} at row 1"
+    ):
+        simulate_portfolio([Slot("a", bars, good), Slot("b", bars, bad)])
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: PortfolioOptions(max_exposure_frac=np.nan), "max_exposure_frac must be a finite"),
+        (lambda: PortfolioOptions(max_symbol_exposure_frac=-1), "must be greater than 0, was -1"),
+        (lambda: PortfolioOptions(max_positions=2), "did you mean 'max_open_positions'"),
+        (lambda: CostOptions(taker_fee_frac=1.2), "taker_fee_frac must be less .* 1, was 1.2"),
+    ],
+)
+def test_limits_out_of_range_are_refused_by_name(build, message):
+    with pytest.raises(ConfigError, match=message):
+        build()
 
 
 def test_reasons_of_trades_are_those_of_the_matching_step():
