@@ -7,11 +7,12 @@ import pytest
 
 from crypto_bot.core import Bars, symbol_slug
 from crypto_bot.core.errors import ConfigError, DataError
+from crypto_bot.core.timeframes import DAY_NS, timeframe_ns
 
 STEP = 300 * 10**9
 
 
-def candles(count=5, **changes):
+def candles(count=5, timeframe="5m", **changes):
     values = {
         "open_time": np.arange(count, dtype=np.int64) * STEP,
         "open": np.full(count, 10.0),
@@ -20,7 +21,7 @@ def candles(count=5, **changes):
         "close": np.full(count, 10.5),
         "volume": np.full(count, 3.0),
     }
-    return Bars("BTC/USDT", "5m", **{**values, **changes})
+    return Bars("BTC/USDT", timeframe, **{**values, **changes})
 
 
 def with_row(values, row, value):
@@ -57,6 +58,17 @@ def test_times_that_repeat_are_refused():
 def test_times_off_the_grid_are_refused():
     with pytest.raises(DataError, match="must lie on the timeframe's grid"):
         candles(open_time=np.arange(5) * STEP + 1)
+
+
+@pytest.mark.parametrize("timeframe", ["3d", "1w"])
+def test_bars_that_overlap_are_refused(timeframe):
+    days = DAY_NS * (20_000 + np.arange(5) * (timeframe_ns(timeframe) // DAY_NS))
+    assert len(candles(timeframe=timeframe, open_time=days)) == 5
+    days[3:] -= DAY_NS
+    with pytest.raises(DataError, match=r"open_time must be the bar before's close.*row 3"):
+        candles(timeframe=timeframe, open_time=days)
+    with pytest.raises(DataError, match="must lie on the timeframe's grid"):
+        candles(open_time=np.arange(5) * STEP // 2)
 
 
 def test_columns_of_different_length_are_refused():

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crypto_bot.core import ExitReason, Signals
+from crypto_bot.core import Bars, ExitReason, Signals
 from crypto_bot.core.errors import ConfigError, DataError
 from crypto_bot.engine import (
     FILL,
@@ -164,6 +164,7 @@ def test_one_bar_is_a_result_without_trades():
     [
         (np.zeros(4, np.int8), np.zeros(5), r"direction must be int8 \(5,\).*was int8 \(4,\)"),
         (np.zeros(5), np.zeros(5), r"direction must be int8 \(5,\).*was float64"),
+        (np.full(5, np.nan), np.zeros(5), r"direction must be int8 \(5,\).*was float64"),
         ([0] * 5, np.zeros(5), "direction must be a numpy array, was list"),
         (
             np.full(5, 2, np.int8),
@@ -180,6 +181,14 @@ def test_signals_that_do_not_fit_are_refused(direction, score, message):
         simulate(random_bars(1, 5), Signals(direction, score))
 
 
+@pytest.mark.parametrize("rows", [slice(None, None, -1), [0, 2, 1, 3, 4], [0, 1, 1, 2, 3]])
+def test_unsorted_and_repeated_bars_never_reach_the_engine(rows):
+    bars = random_bars(1, 5)
+    columns = (bars.open_time, bars.open, bars.high, bars.low, bars.close, bars.volume)
+    with pytest.raises(DataError, match=r"open_time must increase, was \d+ after \d+ at row \d"):
+        simulate(Bars(bars.symbol, "1h", *(column[rows] for column in columns)), signals([0] * 5))
+
+
 def test_no_bars_are_refused():
     with pytest.raises(DataError, match="bars must hold at least one bar, was 0"):
         simulate(random_bars(1, 5)[:0], signals([]))
@@ -188,10 +197,24 @@ def test_no_bars_are_refused():
 @pytest.mark.parametrize(
     ("build", "message"),
     [
-        (lambda: CostOptions(taker_fee_frac=1.5), "taker_fee_frac must be less than or equal to 1"),
+        (lambda: CostOptions(taker_fee_frac=1.01), "taker_fee_frac must be less .* 1, was 1.01"),
+        (lambda: CostOptions(maker_fee_frac=1.01), "maker_fee_frac must be less .* 1, was 1.01"),
+        (lambda: CostOptions(slippage_frac=1), "slippage_frac must be less than 1, was 1"),
+        (
+            lambda: CostOptions(taker_fee_frac=float("inf")),
+            "taker_fee_frac must be a finite number",
+        ),
         (lambda: CostOptions(slippage_frac=-0.1), "slippage_frac must be greater than or equal to"),
         (lambda: CostOptions(maker_fee=0.1), "did you mean 'maker_fee_frac'"),
         (lambda: ExitOptions(stop_loss_frac=0), "stop_loss_frac must be greater than 0"),
+        (
+            lambda: ExitOptions(stop_loss_frac=float("nan")),
+            "stop_loss_frac must be a finite number",
+        ),
+        (lambda: ExitOptions(trailing_stop_frac=1), "trailing_stop_frac must be less than 1"),
+        (lambda: ExitOptions(max_holding_bars=1.5), "max_holding_bars must be a valid integer"),
+        (lambda: SizingOptions(leverage=0.5), "leverage must be greater than or equal to 1"),
+        (lambda: SizingOptions(maintenance_margin_frac=1), "maintenance_margin_frac must be less"),
         (lambda: ExitOptions(signal_exit="sometimes"), "signal_exit must be 'flat', 'opposite'"),
         (lambda: SizingOptions(fraction=2), "fraction must be less than or equal to 1"),
         (lambda: SizingOptions(initial_cash=float("nan")), "initial_cash must be"),

@@ -189,6 +189,22 @@ def test_a_leveraged_short_is_liquidated_above_and_a_nearer_stop_comes_first():
     assert ledger(stopped) == [(1, 100, 2, 110, -40, -400, ExitReason.STOP)]
 
 
+def test_an_entry_is_liquidated_in_its_own_bar():
+    result = run([FLAT_CANDLE, (100, 101, 75, 90), FLAT_CANDLE], [1, 1, 1], leverage=4.0)
+    # 40 bought at 100, sold at 3000 / 38 inside the same bar; direction 1 is not new.
+    level = 3000 / 38
+    pnl = 40 * (level - 100)
+    assert ledger(result) == [(1, 100, 1, level, 40, pnl, ExitReason.LIQUIDATION)]
+    assert list(result.equity) == pytest.approx([1000, 1000 + pnl, 1000 + pnl])
+
+
+def test_a_stop_and_the_liquidation_price_passed_at_one_open_fill_there_by_the_nearer():
+    candles = [FLAT_CANDLE, FLAT_CANDLE, (77, 78, 76, 77)]
+    result = run(candles, [1, 1, 1], leverage=4.0, exits=ExitOptions(stop_loss_frac=0.1))
+    # The stop of 90 was passed before 78.95: its reason; the open is the price of either.
+    assert ledger(result) == [(1, 100, 2, 77, 40, -920, ExitReason.STOP)]
+
+
 # Funding and interest.
 
 
@@ -210,6 +226,19 @@ def test_a_short_receives_a_positive_rate_and_payments_of_an_outage_come_at_the_
     # Short 10 at 100; at hour 25 the sum .025 of three payments: 10 * 90 * .025 = 22.5 received.
     assert ledger(result) == [(1, 100, -1, 90, -10, 100 + 22.5, ExitReason.OPEN)]
     assert result.equity[-1] == pytest.approx(1122.5)
+
+
+def test_funding_at_the_edge_of_a_bar_is_charged_before_the_margin_is_looked_at():
+    candles = [FLAT_CANDLE, FLAT_CANDLE, (98, 99, 84, 90)]
+    held = run(candles, [1, 1, 1], leverage=4.0)
+    # 40 bought at 100, cash -3000: 3000 / 38 = 78.95 is not touched by a low of 84.
+    assert ledger(held) == [(1, 100, -1, 90, 40, -400, ExitReason.OPEN)]
+    # At the open of 98: 40 * 98 * .05 = 196, cash -3196: 3196 / 38 = 84.105 is.
+    result = run(candles, [1, 1, 1], leverage=4.0, funding=funding({2: 0.05}))
+    level = 3196 / 38
+    pnl = 40 * (level - 100) - 196
+    assert ledger(result) == [(1, 100, 2, level, 40, pnl, ExitReason.LIQUIDATION)]
+    assert result.equity[-1] == pytest.approx(1000 + pnl)
 
 
 def test_interest_is_paid_on_what_is_borrowed_for_as_long_as_it_is():

@@ -287,3 +287,39 @@ def test_every_metric_of_a_small_ledger():
     assert metrics.fees_quote == 0
     assert metrics.buy_and_hold_return == 0
     assert metrics.final_equity == pytest.approx(900)
+
+
+def test_half_kelly_is_the_floor_at_first_and_then_half_of_what_the_trades_say():
+    candles = [(price,) * 4 for price in (100, 100, 110, 100, 95, 100)]
+    result = run(
+        candles,
+        [1, 0, 1, 0, 1, 1],
+        method=SizingMethod.HALF_KELLY,
+        kelly_floor_frac=0.1,
+        kelly_cap_frac=0.5,
+        kelly_minimum_trades=2,
+    )
+    # A tenth of 1000 and of 1010: 1 and 1.01 coins, +10 % and -5 %. Then half are winners, who gain
+    # twice what losers lose: (.5 - .5 / 2) / 2 = .125 of 1010 - 5.05 = 1004.95.
+    assert ledger(result) == [
+        (1, 100, 2, 110, 1, 10, ExitReason.SIGNAL),
+        (3, 100, 4, 95, 1.01, -5.05, ExitReason.SIGNAL),
+        (5, 100, -1, 100, 1.2561875, 0, ExitReason.OPEN),
+    ]
+
+
+def test_a_volatility_target_buys_the_share_that_swings_so_much():
+    candles = [(100,) * 4, (110,) * 4, (110,) * 4, (99,) * 4]
+    result = run(
+        candles,
+        [0, 0, 1, 1],
+        method=SizingMethod.VOLATILITY_TARGET,
+        target_volatility_annual_frac=0.5,
+        volatility_bars=2,
+    )
+    # Returns .1 and 0: deviation .1 / sqrt(2) an hour, times sqrt(24 * 365) a year.
+    share = 0.5 / (0.1 / np.sqrt(2) * np.sqrt(24 * 365))
+    assert ledger(result) == [(3, 99, -1, 99, share * 1000 / 99, 0, ExitReason.OPEN)]
+    # Before two returns are known nothing is entered.
+    early = run(candles, [1, 1, 1, 1], method=SizingMethod.VOLATILITY_TARGET, volatility_bars=2)
+    assert ledger(early) == []

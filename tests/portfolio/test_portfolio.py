@@ -289,6 +289,30 @@ def test_bad_portfolios_are_refused():
         PortfolioOptions(max_open_positions=0)
 
 
+@pytest.mark.parametrize("score", [np.nan, np.inf, 1.5])
+def test_signals_of_any_slot_that_are_no_numbers_are_refused(score):
+    bars = candles("BTC/USDT", [10, 10, 10])
+    good, bad = wanted([1, 1, 1]), Signals(np.ones(3, np.int8), np.array([1.0, score, 1.0]))
+    with pytest.raises(
+        DataError, match=rf"score must be finite and 0.0..1.0, was {score} at row 1"
+    ):
+        simulate_portfolio([Slot("a", bars, good), Slot("b", bars, bad)])
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: PortfolioOptions(max_exposure_frac=np.nan), "max_exposure_frac must be a finite"),
+        (lambda: PortfolioOptions(max_symbol_exposure_frac=-1), "must be greater than 0, was -1"),
+        (lambda: PortfolioOptions(max_positions=2), "did you mean 'max_open_positions'"),
+        (lambda: CostOptions(taker_fee_frac=1.2), "taker_fee_frac must be less .* 1, was 1.2"),
+    ],
+)
+def test_limits_out_of_range_are_refused_by_name(build, message):
+    with pytest.raises(ConfigError, match=message):
+        build()
+
+
 def test_reasons_of_trades_are_those_of_the_matching_step():
     reasons = {
         ExitReason(int(reason))

@@ -216,6 +216,9 @@ def _check_times(name: str, bars: Bars) -> None:
         times % _grid_ns(bars.interval_ns) != 0,
         times,
     )
+    if bars.interval_ns > _grid_ns(bars.interval_ns):
+        overlaps = np.diff(times, prepend=times[:1] - bars.interval_ns) < bars.interval_ns
+        _refuse(name, "open_time must be the bar before's close or later", overlaps, times)
 
 
 def _grid_ns(interval_ns: int) -> int:
