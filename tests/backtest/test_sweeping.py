@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -26,7 +27,9 @@ from crypto_bot.backtest.sweeping import (
     write_results,
 )
 from crypto_bot.config import load_settings
+from crypto_bot.core import FundingRates
 from crypto_bot.core.errors import ConfigError, DataError
+from crypto_bot.core.timeframes import HOUR_NS
 from crypto_bot.engine import METRICS
 from crypto_bot.market import SimulationOptions, simulate_market
 
@@ -384,3 +387,14 @@ def test_the_settings_decide_what_is_swept(universe, tmp_path):
         found = run_sweep(universe, bench, end_ns=universe.end_ns)
     assert found.table["parameters"].n_unique() == 1
     assert found.bar_combinations > 0
+
+
+def test_a_sweep_charges_the_funding_kept_beside_the_candles(universe, bench):
+    symbol = universe.symbols[0]
+    times = np.arange(universe.start_ns, universe.end_ns, 8 * HOUR_NS)
+    due = {symbol: FundingRates(symbol, times, np.full(len(times), 0.001))}
+    wish = {"end_ns": universe.end_ns, "strategies": ("sma_cross",), "timeframes": ("1h",)}
+    free = run_sweep(universe, bench, **wish).table
+    paid = run_sweep(replace(universe, funding=due), bench, **wish).table
+    differs = free["final_equity"] != paid["final_equity"]
+    assert set(free.filter(differs)["symbol"]) == {symbol}

@@ -150,6 +150,7 @@ def search_strategies(
                     exits=exit_space(list(wish.exits), bench.exits),
                     costs=bench.costs,
                     sizing=bench.sizing,
+                    funding=universe.funding,
                     start_ns=universe.start_ns,
                     minimum_trades=wish.minimum_trades,
                     workers=bench.settings.workers,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +16,7 @@ from crypto_bot.backtest.candles import Universe
 from crypto_bot.backtest.warm_up import runs_at, warm_up_days
 from crypto_bot.backtest.workbench import SIMULATED_SUFFIX, Workbench
 from crypto_bot.config import Settings
-from crypto_bot.core import Bars
+from crypto_bot.core import Bars, FundingRates
 from crypto_bot.core.errors import DataError
 from crypto_bot.core.files import write_file, write_json
 from crypto_bot.core.timeframes import DAY_NS, timeframe_ns
@@ -159,6 +159,7 @@ class _Tried:
     exits: list[ExitOptions]
     start_ns: int
     absent: tuple[SkippedTrial, ...]
+    funding: Mapping[str, FundingRates]
 
     @property
     def bar_combinations(self) -> int:
@@ -191,6 +192,7 @@ class _Tried:
             "exits": self.exits,
             "costs": self.bench.costs,
             "sizing": self.bench.sizing,
+            "funding": self.funding,
             "workers": self.bench.settings.workers,
             "start_ns": self.start_ns,
         }
@@ -221,7 +223,7 @@ def _tried(
         for name in names
         if name not in able
     )
-    return _Tried(bench, development, grids, exit_grid(bench), start_ns, absent)
+    return _Tried(bench, development, grids, exit_grid(bench), start_ns, absent, universe.funding)
 
 
 def _absent(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,3 +59,14 @@ class FundingRates:
 
     def __len__(self) -> int:
         return len(self.time_ns)
+
+    def between(self, after_ns: int, until_ns: int) -> FundingRates:
+        """Payments after one time and not after the other."""
+        first, last = np.searchsorted(self.time_ns, (after_ns, until_ns), side="right")
+        return FundingRates(self.symbol, self.time_ns[first:last], self.rate[first:last])
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of symbol, times and rates."""
+        content = self.symbol.encode() + self.time_ns.tobytes() + self.rate.tobytes()
+        return hashlib.sha256(content).hexdigest()

@@ -45,6 +45,7 @@ def _run(
         exits=[exits],
         costs=plan.costs,
         sizing=plan.sizing,
+        funding=plan.funding,
         start_ns=plan.start_ns,
         workers=workers,
     )

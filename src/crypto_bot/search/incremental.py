@@ -19,6 +19,7 @@ import polars as pl
 from crypto_bot.core.bars import Bars, symbol_slug
 from crypto_bot.core.errors import StorageError
 from crypto_bot.core.files import write_file
+from crypto_bot.core.funding import FundingRates
 from crypto_bot.engine import (
     SWEEP_SCHEMA,
     CostOptions,
@@ -29,7 +30,7 @@ from crypto_bot.engine import (
     sweep,
 )
 from crypto_bot.search.batches import ROW_SCHEMA
-from crypto_bot.search.study import check_different
+from crypto_bot.search.study import check_different, due_fingerprint
 from crypto_bot.search.versions import strategy_version
 from crypto_bot.strategies import get_strategy
 
@@ -78,6 +79,7 @@ def sweep_incremental(
     exits: Sequence[ExitOptions] | None = None,
     costs: CostOptions | None = None,
     sizing: SizingOptions | None = None,
+    funding: Mapping[str, FundingRates] | None = None,
     start_ns: int | None = None,
     workers: int | None = None,
     on_computed: Callable[[pl.DataFrame], None] | None = None,
@@ -86,7 +88,7 @@ def sweep_incremental(
 
     Parameters
     ----------
-    bars, strategies, grids, exits, costs, sizing, start_ns, workers    as for `engine.sweep`;
+    bars, strategies, grids, exits, costs, sizing, funding, start_ns, workers    as for `engine.sweep`;
                                strategies by name
     store : folder
     on_computed : callable     told the rows computed now before they are kept
@@ -103,7 +105,7 @@ def sweep_incremental(
     Notes
     -----
     A result belongs to the fingerprint of all its bars (those before `start_ns` too), the first bar
-    traded, parameters, exits, costs, sizing and the code: sources of features, strategies and
+    traded, parameters, exits, costs, sizing, funding due and the code: sources of features, strategies and
     engine, and those of the user's own. A new candle changes its pair at its timeframe, no other.
     Per pair and timeframe the last three states of the candles are kept. Files are written beside
     and renamed and hold results only, so two processes on one store may compute a row twice, but
@@ -111,10 +113,10 @@ def sweep_incremental(
     """
     check_different(bars)
     root = Path(store) / "results"
-    costs, sizing = costs or CostOptions(), sizing or SizingOptions()
+    costs, sizing, funding = costs or CostOptions(), sizing or SizingOptions(), funding or {}
     chosen = (ExitOptions(),) if exits is None else tuple(exits)
     wanted = [_wanted(name, (grids or {}).get(name, ({},)), chosen) for name in strategies]
-    places = [_place(root, item, costs, sizing, start_ns) for item in bars]
+    places = [_place(root, item, costs, sizing, funding, start_ns) for item in bars]
     known = [[_read(place, each) for each in wanted] for place in places]
     fresh: list[pl.DataFrame] = [pl.DataFrame(schema=SWEEP_SCHEMA)]
     absent = [
@@ -130,6 +132,7 @@ def sweep_incremental(
             exits=chosen,
             costs=costs,
             sizing=sizing,
+            funding=funding,
             start_ns=start_ns,
             workers=workers,
         )
@@ -159,12 +162,18 @@ def _wanted(name: str, grid: Sequence[Mapping[str, Any]], exits: Sequence[ExitOp
 
 
 def _place(
-    root: Path, bars: Bars, costs: CostOptions, sizing: SizingOptions, start_ns: int | None
+    root: Path,
+    bars: Bars,
+    costs: CostOptions,
+    sizing: SizingOptions,
+    funding: Mapping[str, FundingRates],
+    start_ns: int | None,
 ) -> Path:
     """The folder of these candles, costs and sizes: state of the candles first, then the rest."""
     first = 0 if start_ns is None else int(np.searchsorted(bars.open_time, start_ns))
     state = hashlib.sha256(f"{bars.fingerprint} {first}".encode()).hexdigest()[:16]
-    context = hashlib.sha256((costs.model_dump_json() + sizing.model_dump_json()).encode())
+    due = due_fingerprint(bars, funding) or ""
+    context = hashlib.sha256((costs.model_dump_json() + sizing.model_dump_json() + due).encode())
     pair = f"{symbol_slug(bars.symbol)}-{bars.timeframe}"
     return root / pair / state / context.hexdigest()[:16]
 

@@ -14,6 +14,7 @@ import polars as pl
 
 from crypto_bot.core.bars import Bars
 from crypto_bot.core.errors import ConfigError, DataError, nearest
+from crypto_bot.core.funding import FundingRates
 from crypto_bot.core.progress import progress
 from crypto_bot.engine import CostOptions, ExitOptions, SizingOptions, SkippedTrial
 from crypto_bot.search.batches import BATCH_SCHEMA, BatchFiles, KeptTrial, trial_rows
@@ -56,6 +57,7 @@ class SearchPlan:
     minimum_trades : int       closed trades a bars a setting needs, on average, to be of value
     costs, sizing, start_ns    as for `engine.sweep`
     workers : int | None
+    funding : symbol -> FundingRates    of perpetuals
     """
 
     bars: tuple[Bars, ...]
@@ -69,12 +71,14 @@ class SearchPlan:
     sizing: SizingOptions
     start_ns: int | None
     workers: int | None = None
+    funding: Mapping[str, FundingRates] = field(default_factory=dict)
 
     @property
     def identity(self) -> str:
         """Names the study: equal plans go on with each other's trials, whatever their number."""
         parts = {
             "bars": [bars.fingerprint for bars in self.bars],
+            "funding": [due_fingerprint(bars, self.funding) for bars in self.bars],
             "start_ns": self.start_ns,
             "space": self.space.describe(),
             "method": self.method,
@@ -164,6 +168,7 @@ def search(
     exits: ExitOptions | ExitSpace | None = None,
     costs: CostOptions | None = None,
     sizing: SizingOptions | None = None,
+    funding: Mapping[str, FundingRates] | None = None,
     start_ns: int | None = None,
     minimum_trades: int = FEWEST_TRADES,
     workers: int | None = None,
@@ -185,7 +190,7 @@ def search(
     space : name -> span       what is searched; None: every parameter in its declared range. A span
                                is (low, high), a range, a list of values, or one value
     exits : ExitSpace          exits to search; ExitOptions: these
-    costs, sizing, start_ns    as for `engine.sweep`
+    costs, sizing, funding, start_ns    as for `engine.sweep`
     minimum_trades : int       closed trades a bars that a setting needs, on average, to have a value
     workers : int              threads; the result does not depend on it
     store : folder             where finished batches are kept; None: nowhere
@@ -217,7 +222,7 @@ def search(
     made = search_space(strategy, space, exits)
     plan = SearchPlan(
         several, made, method, trials_of(method, made, trials), objective, seed, minimum_trades,
-        costs or CostOptions(), sizing or SizingOptions(), start_ns, workers,
+        costs or CostOptions(), sizing or SizingOptions(), start_ns, workers, funding or {},
     )  # fmt: skip
     return run_plan(plan, store=store, on_trial=on_trial)
 
@@ -362,6 +367,14 @@ def check_objective(objective: str) -> None:
             f"objective must be one of {', '.join(OBJECTIVES)}, was {objective!r}"
             f"{nearest(objective, OBJECTIVES)}"
         )
+
+
+def due_fingerprint(bars: Bars, funding: Mapping[str, FundingRates]) -> str | None:
+    """Of the payments that fall on these bars; None where nobody pays."""
+    rates = funding.get(bars.symbol)
+    if rates is None or not len(bars):
+        return None
+    return rates.between(int(bars.open_time[0]), int(bars.open_time[-1])).fingerprint
 
 
 def check_different(bars: Sequence[Bars]) -> None:

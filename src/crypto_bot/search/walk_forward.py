@@ -12,6 +12,7 @@ import numpy as np
 from crypto_bot.core.arrays import PerBar, PerBarTime
 from crypto_bot.core.bars import Bars
 from crypto_bot.core.errors import ConfigError, DataError
+from crypto_bot.core.funding import FundingRates
 from crypto_bot.core.orders import Signals
 from crypto_bot.core.timeframes import DAY_NS, DAYS_PER_YEAR, iso_time
 from crypto_bot.engine import (
@@ -202,6 +203,7 @@ def _traded(
             costs=plan.costs,
             exits=exits_for(strategy, setting.exits),
             sizing=plan.sizing.replace(initial_cash=cash[bars.symbol]),
+            funding=plan.funding.get(bars.symbol),
             history=seen[: len(seen) - len(unseen)],
         )
         results.append(result)
@@ -251,17 +253,25 @@ def _holding(plan: SearchPlan, cuts: Sequence[int]) -> Stretch:
         unseen = bars.between(cuts[1], None)
         if not len(unseen):
             continue
-        result = hold(unseen, plan.costs, plan.sizing.initial_cash)
+        result = hold(
+            unseen,
+            plan.costs,
+            plan.sizing.initial_cash,
+            plan.funding.get(bars.symbol),
+        )
         curves[bars.symbol] = [(unseen.close_time, result.equity / plan.sizing.initial_cash)]
         pnl.append(result.trades["pnl_quote"])
     return _stretch(_times(plan, cuts[1]), curves, np.concatenate([*pnl, np.empty(0)]))
 
 
-def hold(bars: Bars, costs: CostOptions, cash: float) -> BacktestResult:
-    """Buy everything at the second open and hold to the end, entry costs included."""
+def hold(
+    bars: Bars, costs: CostOptions, cash: float, funding: FundingRates | None = None
+) -> BacktestResult:
+    """Buy everything at the second open and hold to the end, entry costs and funding included."""
     always = Signals(np.ones(len(bars), np.int8), np.ones(len(bars)))
     exits = ExitOptions(signal_exit=SignalExit.NEVER)
-    return simulate(bars, always, costs=costs, exits=exits, sizing=SizingOptions(initial_cash=cash))
+    sizing = SizingOptions(initial_cash=cash)
+    return simulate(bars, always, costs=costs, exits=exits, sizing=sizing, funding=funding)
 
 
 def _times(plan: SearchPlan, start_ns: int) -> PerBarTime:
