@@ -54,6 +54,9 @@ class StubStrategy:
     def features(self):
         return ("close",)
 
+    def compared(self):
+        return None
+
     def lookback_bars(self):
         return self.parameters.shift + 1
 

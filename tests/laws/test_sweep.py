@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from crypto_bot.core import FundingRates
@@ -19,6 +20,7 @@ from crypto_bot.engine import (
     settled_bars,
     sweep,
 )
+from crypto_bot.features import compute_features
 from crypto_bot.strategies import get_strategy, list_strategies, parameter_grid
 from crypto_bot.strategies.base import StrategyParameters, enrolled
 from crypto_bot.trading import PaperSession, StrategyDecisions, TradedSymbol, expected_backtest
@@ -99,6 +101,18 @@ def test_a_row_is_what_a_paper_session_would_trade_after_a_short_history(name):
                 bars = BARS[:length]
                 check_rows(bars, 0, strategies)
                 check_rows(bars, min(length - 1, max(0, settled - 40)), strategies)
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_a_strategy_that_compares_two_features_does_nothing_else(name):
+    for strategy in variants(name):
+        if strategy.compared() is not None:
+            above, below = (
+                compute_features(BARS, [each]).values[:, 0] for each in strategy.compared()
+            )
+            signals = strategy.signals_on(BARS)
+            side = (above > below).astype(np.int8) - (above < below).astype(np.int8)
+            np.testing.assert_array_equal(signals.direction, side)
 
 
 WALKED = {

@@ -17,8 +17,10 @@ from crypto_bot.core.arrays import Index, PerBar, PerBarDirection
 from crypto_bot.engine.uncounted import inlined, uncounted
 
 Words = npt.NDArray[np.int64]
+PerFeatureBar = npt.NDArray[np.float64]
 _BITS = 6
 _WORD = 1 << _BITS
+_STRETCH = 2_048
 _EACH_BYTE = 0x0101010101010101
 _GATHER = 0x0102040810204080
 _DE_BRUIJN = 0x03F79D71B4CB0A89
@@ -68,6 +70,37 @@ def compare_columns(above: PerBar, below: PerBar, up: Words, down: Words) -> Non
     for bar in range(bars & ~(_WORD - 1), bars):
         up[bar >> _BITS] |= np.int64(above[bar] > below[bar]) << (bar & 63)
         down[bar >> _BITS] |= np.int64(above[bar] < below[bar]) << (bar & 63)
+
+
+@uncounted
+def compare_rows(
+    values: PerFeatureBar,
+    above: Index,
+    below: Index,
+    first: int,
+    settings: Index,
+    up: Words,
+    down: Words,
+) -> None:
+    """`compare_columns` of many settings, from bar `first` on.
+
+    values : float64 (features, bars); above, below : int64 (compared,), rows of it
+    settings : int64 (compared,), rows of up and down
+    up, down : int64 (settings, words), zeros, written
+
+    A stretch of bars of all settings before the next, so that it is read from memory once.
+    """
+    bars = values.shape[1]
+    for begin in range(first, bars, _STRETCH):
+        end = min(begin + _STRETCH, bars)
+        word, last = (begin - first) >> _BITS, (end - first + _WORD - 1) >> _BITS
+        for place in range(len(settings)):
+            compare_columns(
+                values[above[place], begin:end],
+                values[below[place], begin:end],
+                up[settings[place], word:last],
+                down[settings[place], word:last],
+            )
 
 
 def pack_directions(direction: PerBarDirection, up: Words, down: Words) -> bool:

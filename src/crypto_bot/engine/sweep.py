@@ -23,9 +23,10 @@ from crypto_bot.engine.metrics import metric_columns
 from crypto_bot.engine.options import CostOptions, ExitOptions, SizingOptions
 from crypto_bot.engine.rules import known_features
 from crypto_bot.engine.settling import exits_for, settled_bars
-from crypto_bot.engine.sides import Sides, empty_sides, pack_directions
+from crypto_bot.engine.sides import Sides, compare_rows, empty_sides, pack_directions
 from crypto_bot.engine.simulate import check_direction
 from crypto_bot.engine.stretch import Stretch, Tallies, prepare_stretch
+from crypto_bot.engine.sweep_columns import SweepColumns, sweep_columns
 from crypto_bot.engine.sweep_table import (
     SWEEP_SCHEMA,
     SkippedTrial,
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from crypto_bot.strategies import Strategy
 
 MOST_SETTINGS = 10_000_000
-_CHUNK_BYTES = 4_000_000
+_CHUNK_BYTES = 2_000_000
 _CHUNK_SETTINGS = 64
 
 
@@ -125,7 +126,7 @@ class _Chunk:
     bars: Bars
     first: int
     settings: list[Strategy]
-    columns: Mapping[str, PerBar] = field(repr=False)
+    columns: SweepColumns | None = field(repr=False)
     stretch: Stretch | None = field(repr=False)
 
 
@@ -190,7 +191,7 @@ def _chunks(
 ) -> Iterator[_Chunk]:
     for item in bars:
         first = 0 if start_ns is None else int(np.searchsorted(item.open_time, start_ns))
-        stretch, columns = None, {}
+        stretch, columns = None, None
         if first < len(item):
             stretch = prepare_stretch(
                 item[first:],
@@ -200,27 +201,13 @@ def _chunks(
                 funding=plan.funding.get(item.symbol),
                 history=item[:first],
             )
-            columns = _columns(item, plan.settings, pool, threads)
-        room = max(1, min(_CHUNK_SETTINGS, _CHUNK_BYTES // max(len(item) - first, 1)))
+            names = (name for setting in plan.settings for name in setting.features())
+            columns = sweep_columns(item, names, pool, threads)
+        room = max(1, min(_CHUNK_SETTINGS, 4 * _CHUNK_BYTES // max(len(item) - first, 1)))
         for _, alike in groupby(plan.settings, key=lambda setting: setting.signal_exit):
             group = list(alike)
             for start in range(0, len(group), room):
                 yield _Chunk(plan, item, first, group[start : start + room], columns, stretch)
-
-
-def _columns(
-    bars: Bars, settings: Iterable[Strategy], pool: ThreadPoolExecutor, threads: int
-) -> dict[str, PerBar]:
-    columns: dict[str, PerBar] = {name: getattr(bars, name) for name in OHLCV}
-    wanted = dict.fromkeys(name for setting in settings for name in setting.features())
-    names = [name for name in wanted if name not in columns]
-    if names:
-        from crypto_bot.features import compute_features
-
-        parts = [names[start::threads] for start in range(min(threads, len(names)))]
-        for table in pool.map(lambda part: compute_features(bars, part), parts):
-            columns.update((name, table.column(name)) for name in table.names)
-    return columns
 
 
 def _in_order(
@@ -239,33 +226,58 @@ def _in_order(
 
 def _run(chunk: _Chunk) -> tuple[pl.DataFrame, list[SkippedTrial]]:
     bars, plan = chunk.bars, chunk.plan
-    length = len(bars) - chunk.first
-    sides = empty_sides(len(chunk.settings), length)
     tried: list[Strategy] = []
+    settled: list[int] = []
     skipped: list[SkippedTrial] = []
+    sides = empty_sides(len(chunk.settings), len(bars) - chunk.first)
     for setting in chunk.settings:
         try:
-            settled = _first_settled(setting, bars, length)
-            direction = setting.signals(chunk.columns).direction
-            check_direction(bars, direction)
+            settled.append(_first_settled(setting, bars, len(bars) - chunk.first))
+            if _compared(chunk, setting) is None:
+                _pack_signals(chunk, setting, sides, len(tried))
+            tried.append(setting)
         except DataError as error:
+            settled = settled[: len(tried)]
             place = (bars.symbol, bars.timeframe, setting.name, _json(setting))
             skipped.append(SkippedTrial(*place, str(error)))
-            continue
-        row = len(tried)
-        pack_directions(
-            np.ascontiguousarray(direction[chunk.first :]), sides.up[row], sides.down[row]
-        )
-        sides.forget(row, max(0, settled - chunk.first))
-        tried.append(setting)
     if chunk.stretch is None or not tried:
         return pl.DataFrame(schema=SWEEP_SCHEMA), skipped
+    sides = Sides(*(words[: len(tried)] for words in sides))
+    _compare(chunk, tried, sides)
+    for row, first in enumerate(settled):
+        sides.forget(row, max(0, first - chunk.first))
     exits = [exits_for(tried[0], options) for options in plan.exits]
-    found = Sides(*(words[: len(tried)] for words in sides))
-    tallies = [_tally(chunk, chunk.stretch, found, options) for options in exits]
+    tallies = [_tally(chunk, chunk.stretch, sides, options) for options in exits]
     by_setting = np.stack(tallies, axis=1).reshape(len(tried) * len(exits), -1)
     metrics = metric_columns(by_setting, chunk.stretch.bars, plan.sizing.initial_cash)
     return _frame(bars, tried, exits, metrics), skipped
+
+
+def _compared(chunk: _Chunk, setting: Strategy) -> tuple[int, int] | None:
+    """The rows of the two features whose order is the setting's side, if that is its rule."""
+    names, columns = setting.compared(), chunk.columns
+    if names is None or columns is None or not set(names) <= set(columns.rows):
+        return None
+    above, below = names
+    return columns.rows[above], columns.rows[below]
+
+
+def _compare(chunk: _Chunk, tried: Sequence[Strategy], sides: Sides) -> None:
+    """Write the sides of the settings that compare two features."""
+    places = {row: _compared(chunk, setting) for row, setting in enumerate(tried)}
+    rows = {row: pair for row, pair in places.items() if pair is not None}
+    if rows and chunk.columns is not None:
+        above, below = np.array(list(rows.values()), np.int64).T.copy()
+        kept = np.array(list(rows), np.int64)
+        compare_rows(chunk.columns.values, above, below, chunk.first, kept, *sides)
+
+
+def _pack_signals(chunk: _Chunk, setting: Strategy, sides: Sides, row: int) -> None:
+    columns = {} if chunk.columns is None else chunk.columns.by_name
+    direction = setting.signals(columns).direction
+    check_direction(chunk.bars, direction)
+    wanted = np.ascontiguousarray(direction[chunk.first :])
+    pack_directions(wanted, sides.up[row], sides.down[row])
 
 
 def _tally(chunk: _Chunk, stretch: Stretch, sides: Sides, exits: ExitOptions) -> Tallies:

@@ -50,6 +50,13 @@ class StrategyParameters(Options):
         """Bars of columns behind one signal, its own bar included."""
         return 1
 
+    def compared(self) -> tuple[str, str] | None:
+        """Two features if the rule is just that the side is long while the first is greater, short
+        while the second is, none where they are equal or missing: a sweep then compares them
+        itself. None: the rule is another.
+        """
+        return None
+
     def needs(self) -> tuple[Need, ...]:
         """Data beyond candles that must be given, from `crypto_bot.strategies.needs`."""
         return ()
@@ -124,6 +131,10 @@ class Strategy:
     def features(self) -> tuple[str, ...]:
         """Names of the features it reads; raw prices and volume are always at hand beside them."""
         return self.parameters.features()
+
+    def compared(self) -> tuple[str, str] | None:
+        """The two features whose order is the side; None where the rule is another."""
+        return self.parameters.compared()
 
     def lookback_bars(self) -> int:
         """Bars of columns behind one signal, its own bar included; features' own history apart."""

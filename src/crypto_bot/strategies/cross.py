@@ -17,6 +17,11 @@ class CrossParameters(StrategyParameters):
 
     below: ClassVar[tuple[tuple[str, str], ...]] = (("fast", "slow"),)
 
+    def compared(self) -> tuple[str, str]:
+        """The fast average and the slow one."""
+        fast, slow = self.features()
+        return fast, slow
+
 
 class SmaCrossParameters(CrossParameters):
     """Parameters of `sma_cross`."""
