@@ -165,7 +165,7 @@ def on_bar_work(bars: Bars) -> Callable[[], Any]:
                 if context.position == 0.0:
                     context.buy(quantity=quantity)
             elif context.position != 0.0:
-                context.close()
+                context.close_position()
 
     costs = CostOptions(taker_fee_frac=FEE, maker_fee_frac=FEE, slippage_frac=0.0)
     sizing = SizingOptions(initial_cash=CASH)
