@@ -150,6 +150,8 @@ def daily_ratios(daily_equity: PerBar, cash: float) -> tuple[float, float]:
         return math.nan, math.nan
     total, before = 0.0, cash
     for equity in daily_equity:
+        if before == 0.0:
+            return math.nan, math.nan
         total += equity / before - 1.0
         before = equity
     mean, before = total / days, cash

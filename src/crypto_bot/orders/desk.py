@@ -28,7 +28,7 @@ from crypto_bot.orders.records import (
 from crypto_bot.orders.step import carry
 
 _FIRST_ROOM = 256
-_SHORT_SIGHT, _FAR_SIGHT = 32, 65_536
+_SHORT_SIGHT, _FAR_SIGHT = 256, 65_536
 NAN = float("nan")
 _CANCELLED = int(OrderStatus.CANCELLED)
 _PRICES = ("limit_price", "stop_price", "trail_frac", "trail_distance", "best_price", "price")

@@ -562,6 +562,8 @@ def _quiet_until(
     """The first bar after the last one matched in which something might happen."""
     me = account[0]
     begin: int = me.bar + 1 - first
+    if me.open_orders == 0 and me.quantity == 0.0:
+        return len(market) + first
     end = min(len(market), begin + horizon)
     below, above, last_bar, last_ns = 0.0, math.inf, NEVER_BAR, NEVER_NS
     has_trailing = False
@@ -583,8 +585,6 @@ def _quiet_until(
         below = max(below, level)
     elif way > 0:
         above = min(above, level)
-    if me.open_orders == 0 and me.quantity == 0.0:
-        return end + first
     is_held, borrows = me.quantity != 0.0, me.quantity < 0.0 or me.cash < 0.0
     for at in range(begin, end):
         row = market[at]
