@@ -103,7 +103,6 @@ def walk_positions(
     count: int,
     state: WalkState,
     rules: MatchingRules,
-    in_units: bool,
     found: Positions,
 ) -> tuple[int, WalkState]:
     """Trade on until the room is full or the bars are over.
@@ -115,8 +114,6 @@ def walk_positions(
     count : int              of the runs
     state : WalkState        `start_walk`, or what the call before returned
     rules : MatchingRules    plain ones
-    in_units : bool          every position begins with a cash of 1; its fees and quantity are per
-                             unit of cash. Only where sizes are in proportion to cash
     found : Positions        receives the positions
 
     Returns
@@ -134,7 +131,6 @@ def walk_positions(
                 is_over = True
                 break
             side, bar, wait = runs.side[run] + 0, bar + 1, 0
-        cash = 1.0 if in_units else cash
         price = market.open[bar] * (1.0 + side * rules.slippage_frac)
         size = entry_quantity(cash, price, rules)
         if size == 0.0:
@@ -155,7 +151,7 @@ def walk_positions(
         ambiguous += 1 if end.is_ambiguous else 0
         bar = end.bar
         is_reversed = end.reason == _REVERSE
-        is_over = end.is_last or (cash <= 0.0 and (in_units or not is_reversed))
+        is_over = end.is_last or (cash <= 0.0 and not is_reversed)
         if is_reversed:
             side, wait = -side, rules.cooldown_bars
         else:
@@ -257,6 +253,17 @@ def _first_ruin(market: Market, bar: int, until: int, cash: float, quantity: flo
 
 
 @inlined
+def _furthest(best: PerBar, bar: int, end: int, side: int, peak: float) -> float:
+    """The best of `peak` and the prices of these bars; the sign makes it one comparison a bar."""
+    sign = float(side)
+    furthest = peak * sign
+    for place in range(bar, end):
+        price = best[place] * sign
+        furthest = price if price > furthest else furthest
+    return furthest * sign
+
+
+@inlined
 def _first_touch(
     market: Market, first: int, last: int, side: int, entry_price: float, rules: MatchingRules
 ) -> Exit:
@@ -277,9 +284,10 @@ def _first_touch(
         levels = plain_levels(side, entry_price, highest, rules)
         is_calm = (block_worst[block] - levels.stop) * side > 0.0
         if is_calm and (block_best[block] - levels.target) * side < 0.0:
-            while is_trailing and rises and bar < end:
-                peak = best[bar] if (best[bar] - peak) * side > 0.0 else peak
-                bar += 1
+            if rises and end - bar == 1 << BLOCK_BITS:
+                peak = highest
+            elif rises and is_trailing:
+                peak = _furthest(best, bar, end, side, peak)
             bar = end
             continue
         while bar < end:

@@ -82,7 +82,7 @@ def _replay(
     marked, runs_found = 0, find_runs(up, down, bars, runs)
     while not state.is_over:
         cash = state.cash
-        rows, state = walk_positions(market, runs, runs_found, state, rules, False, found)
+        rows, state = walk_positions(market, runs, runs_found, state, rules, found)
         if count + 2 * rows > len(fills):
             fills = np.concatenate((fills, np.empty(len(fills), FILL)))
         count = _record_fills(found, rows, fills, count)

@@ -138,7 +138,9 @@ def end_drawdown(state: Drawdown, bar: int) -> Drawdown:
 def _drawdown(equity: PerBar, cash: float) -> Drawdown:
     state = start_drawdown(cash)
     for bar in range(len(equity)):
-        state = mark_drawdown(state, bar, equity[bar])
+        # Marks that are neither peak nor trough change nothing.
+        if equity[bar] > state.peak or equity[bar] < state.trough:
+            state = mark_drawdown(state, bar, equity[bar])
     return end_drawdown(state, len(equity) - 1)
 
 

@@ -39,8 +39,9 @@ if TYPE_CHECKING:
     from crypto_bot.strategies import Strategy
 
 MOST_SETTINGS = 10_000_000
-_CHUNK_BYTES = 2_000_000
-_CHUNK_SETTINGS = 64
+_CHUNK_BYTES = 8_000_000
+_CHUNK_SETTINGS = 256
+"""Enough that reading the columns from memory costs less than comparing them."""
 
 
 def sweep(
@@ -113,6 +114,7 @@ def sweep(
 class _Plan:
     settings: list[Strategy]
     exits: tuple[ExitOptions, ...]
+    features: tuple[str, ...]
     costs: CostOptions
     sizing: SizingOptions
     funding: Mapping[str, FundingRates]
@@ -120,12 +122,16 @@ class _Plan:
 
 @dataclass(frozen=True)
 class _Chunk:
-    """Settings of one signal_exit on one bars: the work of one thread at a time."""
+    """Settings of one signal_exit on one bars: the work of one thread at a time.
+
+    `settling` tells of every feature how many bars it has no value, and after how many it settles.
+    """
 
     plan: _Plan
     bars: Bars
     first: int
     settings: list[Strategy]
+    settling: Mapping[str, tuple[int, int]] = field(repr=False)
     columns: SweepColumns | None = field(repr=False)
     stretch: Stretch | None = field(repr=False)
 
@@ -155,14 +161,17 @@ def _plan(
             f"sweep must have 1..{MOST_SETTINGS} settings, was {size} "
             f"({len(bars)} bars x {settings} strategies and parameters x {len(given)} exits)"
         )
+    bound = list(_bound(strategies, grids))
+    features = dict.fromkeys(name for setting in bound for name in setting.features())
     plan = _Plan(
-        list(_bound(strategies, grids)),
+        bound,
         tuple(given),
+        tuple(name for name in features if name not in OHLCV),
         costs or CostOptions(),
         sizing or SizingOptions(),
         funding or {},
     )
-    read = {name for setting in plan.settings for name in setting.features()}
+    read = set(plan.features)
     for options in plan.exits:
         read.update(known_features(plan.costs, options, plan.sizing))
     for timeframe in {item.timeframe for item in bars}:
@@ -201,13 +210,15 @@ def _chunks(
                 funding=plan.funding.get(item.symbol),
                 history=item[:first],
             )
-            names = (name for setting in plan.settings for name in setting.features())
-            columns = sweep_columns(item, names, pool, threads)
+            columns = sweep_columns(item, plan.features, pool, threads)
+        settling = _settling(plan.features, item.timeframe)
         room = max(1, min(_CHUNK_SETTINGS, 4 * _CHUNK_BYTES // max(len(item) - first, 1)))
         for _, alike in groupby(plan.settings, key=lambda setting: setting.signal_exit):
             group = list(alike)
             for start in range(0, len(group), room):
-                yield _Chunk(plan, item, first, group[start : start + room], columns, stretch)
+                yield _Chunk(
+                    plan, item, first, group[start : start + room], settling, columns, stretch
+                )
 
 
 def _in_order(
@@ -232,7 +243,7 @@ def _run(chunk: _Chunk) -> tuple[pl.DataFrame, list[SkippedTrial]]:
     sides = empty_sides(len(chunk.settings), len(bars) - chunk.first)
     for setting in chunk.settings:
         try:
-            settled.append(_first_settled(setting, bars, len(bars) - chunk.first))
+            settled.append(_first_settled(chunk, setting))
             if _compared(chunk, setting) is None:
                 _pack_signals(chunk, setting, sides, len(tried))
             tried.append(setting)
@@ -291,18 +302,24 @@ def _tally(chunk: _Chunk, stretch: Stretch, sides: Sides, exits: ExitOptions) ->
     return stretch.tally(sides, exits)
 
 
-def _first_settled(setting: Strategy, bars: Bars, length: int) -> int:
-    """The first bar the setting may act on; DataError where there is none among those traded."""
-    if length == 0:
-        raise DataError(f"{bars.symbol} {bars.timeframe} must have a bar to trade, had 0")
-    needed = setting.lookback_bars()
-    names = [name for name in setting.features() if name not in OHLCV]
-    if names:
-        from crypto_bot.features import feature
+def _settling(names: Iterable[str], timeframe: str) -> dict[str, tuple[int, int]]:
+    from crypto_bot.features import feature
 
-        needed += max(feature(name, bars.timeframe).warmup_bars for name in names)
-    settled = settled_bars(names, bars.timeframe)
-    needed = max(needed, settled + 1)
+    return {
+        name: (feature(name, timeframe).warmup_bars, settled_bars([name], timeframe))
+        for name in names
+    }
+
+
+def _first_settled(chunk: _Chunk, setting: Strategy) -> int:
+    """The first bar the setting may act on; DataError where there is none among those traded."""
+    bars, settling = chunk.bars, chunk.settling
+    if chunk.first >= len(bars):
+        raise DataError(f"{bars.symbol} {bars.timeframe} must have a bar to trade, had 0")
+    known = [settling[name] for name in setting.features() if name in settling]
+    settled = max((each[1] for each in known), default=0)
+    warmup = max((each[0] for each in known), default=0)
+    needed = max(setting.lookback_bars() + warmup, settled + 1)
     if needed > len(bars):
         raise DataError(
             f"{bars.symbol} {bars.timeframe} must have at least {needed} bars for {setting.name}, "

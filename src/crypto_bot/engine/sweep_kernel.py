@@ -3,8 +3,7 @@
 A position's equity is linear in the close: its sum over closes comes from prefix sums, its marks at
 the ends of days from those closes alone, and the extreme closes of wide blocks bound it. Only a
 position that by those bounds may make a new peak or trough is walked, and of it only the blocks of
-16 bars that may. Where sizes are in proportion to cash, positions are found for a cash of 1 each, so
-that none waits for the arithmetic of the one before.
+16 bars that may.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ from crypto_bot.engine.metrics import (
     mark_drawdown,
     start_drawdown,
 )
-from crypto_bot.engine.rules import PERCENT, MatchingRules
+from crypto_bot.engine.rules import MatchingRules
 from crypto_bot.engine.sides import Runs, Sides, Words, find_runs, room_for_runs
 from crypto_bot.engine.uncounted import inlined, uncounted
 
@@ -96,17 +95,7 @@ def tally_sides(
         np.empty(_ROWS),
         np.empty(len(marks.day_ends)),
     )
-    in_units = _is_in_proportion(rules)
-    return sweep_kernel(market, marks, *sides, start_walk(initial_cash), rules, in_units, scratch)
-
-
-def _is_in_proportion(rules: MatchingRules) -> bool:
-    """Whether twice the cash trades twice the quantity, always.
-
-    Without fees a trade may break even to the last bit, and rounding must not decide what it was.
-    """
-    least = (rules.quantity_step, rules.minimum_quantity, rules.minimum_notional_quote)
-    return rules.method == PERCENT and not any(least) and rules.taker_fee_frac > 0.0
+    return sweep_kernel(market, marks, *sides, start_walk(initial_cash), rules, scratch)
 
 
 @njit(cache=True, nogil=True)
@@ -117,15 +106,12 @@ def sweep_kernel(
     down: Words,
     start: WalkState,
     rules: MatchingRules,
-    in_units: bool,
     scratch: Scratch,
 ) -> npt.NDArray[np.float64]:
     """Every setting's sums, float64 (settings, len(Tally._fields))."""
     tallies = np.empty((len(up), 14))
     for setting in range(len(up)):
-        sums = _tally_setting(
-            market, marks, up[setting], down[setting], start, rules, in_units, scratch
-        )
+        sums = _tally_setting(market, marks, up[setting], down[setting], start, rules, scratch)
         for place, value in enumerate(sums):
             tallies[setting, place] = value
     return tallies
@@ -139,7 +125,6 @@ def _tally_setting(
     down: Words,
     state: WalkState,
     rules: MatchingRules,
-    in_units: bool,
     scratch: Scratch,
 ) -> Tally:
     bars, initial_cash = len(market.close), state.cash
@@ -147,17 +132,13 @@ def _tally_setting(
     drawdown = start_drawdown(initial_cash)
     book = Book(0, 0, initial_cash, 0.0, 0.0, 0, 0.0, 0.0, 0, 0, 0.0, 0.0, drawdown)
     while not state.is_over:
-        rows, state = walk_positions(
-            market, scratch.runs, count, state, rules, in_units, scratch.found
-        )
-        book = _book_positions(market, marks, book, rows, in_units, scratch)
+        rows, state = walk_positions(market, scratch.runs, count, state, rules, scratch.found)
+        book = _book_positions(market, marks, book, rows, scratch)
     return _close_book(market, marks, book, initial_cash, scratch.daily)
 
 
 @uncounted
-def _book_positions(
-    market: Market, marks: Marks, book: Book, rows: int, in_units: bool, scratch: Scratch
-) -> Book:
+def _book_positions(market: Market, marks: Marks, book: Book, rows: int, scratch: Scratch) -> Book:
     """Add positions to the book, and the flat closes before each."""
     found, daily = scratch.found, scratch.daily
     marked, day, cash, quantity = book.marked, book.day, book.cash, 0.0
@@ -169,10 +150,8 @@ def _book_positions(
         if first > marked:
             day = _mark_days(market, marks, day, first, cash, 0.0, daily)
             equity_sum += cash * (first - marked)
-        scale = cash if in_units else 1.0
-        quantity, held = found.quantity[row] * scale, found.cash[row] * scale
-        found.quantity[row], found.cash[row] = quantity, held
-        entry_fee, exit_fee = found.entry_fee[row] * scale, found.exit_fee[row] * scale
+        quantity, held = found.quantity[row], found.cash[row]
+        entry_fee, exit_fee = found.entry_fee[row], found.exit_fee[row]
         entry_price, price = found.entry_price[row], found.exit_price[row]
         scratch.best[row], scratch.worst[row] = _bounds(market, first, until, held, quantity)
         day = _mark_days(market, marks, day, until, held, quantity, daily)
