@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import polars as pl
@@ -15,7 +16,8 @@ from backtest.tiny import TINY, bench_in
 from crypto_bot.backtest.candles import Universe
 from crypto_bot.backtest.cli import main
 from crypto_bot.backtest.logs import close_logging
-from crypto_bot.backtest.search_command import read_space
+from crypto_bot.backtest.search_command import _ground_lines, _map_lines, _share, read_space
+from crypto_bot.backtest.search_pictures import colour_limit
 from crypto_bot.backtest.showing import _heat_maps
 from crypto_bot.backtest.sweeping import StrategySweep, best_setting, rank_settings, run_sweep
 from crypto_bot.core import progress as progress_bars
@@ -23,6 +25,7 @@ from crypto_bot.core.errors import ConfigError
 from crypto_bot.core.timeframes import DAY_NS, HOUR_NS
 from crypto_bot.journal import Journal
 from crypto_bot.market import BarStore, SimulationOptions, simulate_market
+from crypto_bot.search import ParameterMap, Plateau
 
 PAIRS = ("BTC/USDT", "ETH/USDT")
 
@@ -144,6 +147,53 @@ def test_a_sweep_searches_several_strategies_and_names_those_that_could_not(fold
     values = [row["value"] for row in told["leaderboard"]]
     assert values == sorted(values, reverse=True)
     assert {row["strategy"] for row in told["leaderboard"]} <= {"rsi", "sma_cross", "dip_hunter"}
+
+
+def test_settings_that_trade_alike_are_one_row_and_the_winner_is_told_whole(folder, capsys):
+    words = ("sweep", "--strategies", "sma_cross", "--pairs", *PAIRS, "--timeframes", "1h", "1h",
+             "--trials", "64", "--minimum-trades", "2", "--folds", "0")  # fmt: skip
+    assert command(*words) == 0
+    shown = capsys.readouterr().out
+    told = asked(capsys, *words)
+    outcome = ("value", "trades", "total_return", "max_drawdown", "win_rate", "exposure")
+    outcomes = [tuple(row[name] for name in outcome) for row in told["leaderboard"]]
+    assert len(set(outcomes)) == len(outcomes) >= 10
+    (winner,) = [line for line in shown.splitlines() if line.startswith("winner ")]
+    for name, value in told["best"]["parameters"].items():
+        assert f"{name}={value}" in winner
+    for value in told["best"]["exits"].values():
+        assert f"{value:g}" in winner
+    assert f"of {told['trials']:,} tried:" in shown
+    assert list(told["studies"]) == ["sma_cross 1h"]
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ([[0.5, 1.0], [np.nan, 0.9]], []),
+        (
+            [[0.5, 1.0], [1.25, np.nan]],
+            ["map       1 settings round the winner do better, up to 1.25 at fast=5, slow=40"],
+        ),
+    ],
+)
+def test_better_cells_of_the_map_than_the_winner_are_told(values, told):
+    view = ParameterMap("fast", "slow", [5, 10], [20, 40], np.array(values), None, (0, 1))
+    lines = _map_lines(SimpleNamespace(picture=view), "")
+    assert [line.partition(": the search was coarse")[0] for line in lines] == told
+
+
+def test_one_disaster_does_not_bleach_the_map():
+    values = np.append(np.linspace(-2.0, 2.0, 40), [-40.0, np.nan]).reshape(6, 7)
+    assert 1.5 < colour_limit(values) < 2.5
+    assert colour_limit(np.full((2, 2), np.nan)) > 0
+
+
+def test_a_plateau_below_nothing_is_not_told_in_thousands_of_percent():
+    assert (_share(-10.97), _share(0.5), _share(None)) == ("below 0", "0.50", "-")
+    ground = Plateau(-10.97, -23.7, 6)
+    (line,) = _ground_lines(SimpleNamespace(ground=ground), "")
+    assert "6 neighbours reach less than 0% of the best value on average, less than 0%" in line
 
 
 def test_a_front_is_drawn_and_an_invented_market_is_marked(tmp_path, monkeypatch, capsys):

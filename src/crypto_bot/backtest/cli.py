@@ -95,7 +95,7 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="NAME",
         help="default: every strategy that needs candles only",
     )
-    add_search_options(sweep, method="grid", trials="256")
+    add_search_options(sweep, method="grid", trials="64")
     view = commands.add_parser("view", parents=[shared], help="summarise the newest result files")
     view.add_argument("--strategy", metavar="NAME", help="only this strategy")
     optimize = commands.add_parser(

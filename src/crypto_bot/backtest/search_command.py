@@ -10,11 +10,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from crypto_bot.backtest.candles import DefaultPairs, Universe, describe, gather_candles
 from crypto_bot.backtest.command import Result, say
 from crypto_bot.backtest.searching import (
     Searched,
     SearchWish,
+    place_of,
     results_place,
     search_folder,
     search_strategies,
@@ -35,6 +38,8 @@ SEARCH_ONLY = (
 )  # fmt: skip
 """Options of `optimize` that say nothing about results stored before."""
 _SHOWN = 10
+_WIDTH = 70
+"""Letters of a setting in the leaderboard."""
 _SWEEP = {"method": "grid", "trials": 64, "timeframes": ["1h", "4h"]}
 _OPTIMIZE = {"method": "tpe", "timeframes": ["1h"]}
 _PAIRS = DefaultPairs(("BTC/USDT", "ETH/USDT", "SOL/USDC"))
@@ -86,7 +91,7 @@ def _wish(
         for name in ("method", "trials", "objective", "seed", "minimum_trades", "folds")
     }
     known = {**defaults, **{name: value for name, value in given.items() if value is not None}}
-    known["timeframes"] = tuple(options.timeframes or defaults["timeframes"])
+    known["timeframes"] = tuple(dict.fromkeys(options.timeframes or defaults["timeframes"]))
     wish = SearchWish(strategies=tuple(dict.fromkeys(strategies)), **known)
     if options.exits is not None:
         wish = replace(wish, exits=tuple(options.exits))
@@ -161,12 +166,15 @@ def lines_of(found: Searched, universe: Universe) -> list[str]:
     name = found.wish.objective
     rows = list(found.leaderboard.head(_SHOWN).iter_rows(named=True))
     lines = [
-        f"{mark}best settings by {name}, means over {len(universe.symbols)} pairs, in sample:",
+        f"{mark}best settings by {name}, means over {len(universe.symbols)} pairs, in sample, "
+        f"of {sum(len(result.trials) for result in found.results):,} tried:",
         f"  {'strategy':<20}{'bars':<5}{name:>13}{'return':>9}{'drawdown':>10}{'trades':>8}"
         f"{'plateau':>9}  setting",
         *(_line(row) for row in rows),
+        f"{mark}winner    {place_of(found.winner)}: {_setting_words(rows[0])}",
         f"{mark}hold      {percent(rows[0]['buy_and_hold_return'])} on the same candles",
         *_ground_lines(found, mark),
+        *_map_lines(found, mark),
     ]
     if found.walked is not None:
         lines += _walked_lines(found, mark)
@@ -176,14 +184,26 @@ def lines_of(found: Searched, universe: Universe) -> list[str]:
 
 
 def _line(row: Mapping[str, Any]) -> str:
-    exits = {n: v for n, v in json.loads(row["exits"]).items() if n in _EXIT_WORDS and v}
-    words = [f"{name}={value}" for name, value in json.loads(row["parameters"]).items()]
-    words += [f"{_EXIT_WORDS[name]} {value:g}" for name, value in exits.items()]
+    words = _setting_words(row)
+    short = words if len(words) <= _WIDTH else words[: _WIDTH - 3] + "..."
     return (
         f"  {row['strategy']:<20}{row['timeframe']:<5}{number(row['value']):>13}"
         f"{percent(row['total_return']):>9}{percent(-row['max_drawdown']):>10}{row['trades']:>8}"
-        f"{number(row['plateau_mean']):>9}  {', '.join(words)[:70]}"
+        f"{_share(row['plateau_mean']):>9}  {short}"
     )
+
+
+def _setting_words(row: Mapping[str, Any]) -> str:
+    """Everything that was searched, exits first: parameters of a long list are cut last."""
+    exits = {n: v for n, v in json.loads(row["exits"]).items() if n in _EXIT_WORDS and v}
+    words = [f"{_EXIT_WORDS[name]} {value:g}" for name, value in exits.items()]
+    words += [f"{name}={value}" for name, value in json.loads(row["parameters"]).items()]
+    return ", ".join(words)
+
+
+def _share(frac: float | None) -> str:
+    """A plateau's share; how far below nothing says only how near to nothing the best value is."""
+    return "below 0" if frac is not None and frac < 0.0 else number(frac)
 
 
 _EXIT_WORDS = {
@@ -199,8 +219,30 @@ def _ground_lines(found: Searched, mark: str) -> list[str]:
     if ground.mean_frac is None or ground.worst_frac is None:
         return [f"{mark}plateau   none: the best value is not above 0, or nothing can be moved"]
     return [
-        f"{mark}plateau   {ground.neighbours} neighbours reach {ground.mean_frac:.0%} of the best "
-        f"value on average, {ground.worst_frac:.0%} at worst (100 % is flat, 0 % a lonely peak)"
+        f"{mark}plateau   {ground.neighbours} neighbours reach {_percent(ground.mean_frac)} of the "
+        f"best value on average, {_percent(ground.worst_frac)} at worst (100 % is flat, 0 % or less "
+        "a lonely peak)"
+    ]
+
+
+def _percent(frac: float) -> str:
+    return "less than 0%" if frac < 0.0 else f"{frac:.0%}"
+
+
+def _map_lines(found: Searched, mark: str) -> list[str]:
+    """Where the map round the winner holds better settings, the search passed them over."""
+    view = found.picture
+    if view is None:
+        return []
+    better = view.values > view.values[view.place]
+    if not better.any():
+        return []
+    row, column = np.unravel_index(np.nanargmax(view.values), view.values.shape)
+    place = f"{view.x}={view.across[column]}" + (f", {view.y}={view.down[row]}" if view.y else "")
+    return [
+        f"{mark}map       {int(better.sum())} settings round the winner do better, up to "
+        f"{number(float(view.values[row, column]))} at {place}: the search was coarse; take more "
+        "--trials or --method tpe"
     ]
 
 

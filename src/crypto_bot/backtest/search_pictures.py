@@ -6,6 +6,7 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from crypto_bot.backtest.searching import Searched, place_of
 from crypto_bot.report.palette import BLUE, DIVERGING, GREY, ORANGE
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 _WRITTEN_CELLS = 200
 _EMPTY = "#d9dade"
+_COLOURED = 0.9
+"""Share of a map's cells within the colours' ends."""
 
 
 def map_png(searched: Searched, *, is_simulated: bool) -> bytes:
@@ -27,7 +30,7 @@ def map_png(searched: Searched, *, is_simulated: bool) -> bytes:
         raise ValueError("picture must be drawn first")
     figure = _figure(1.9 + 0.62 * len(view.across), 1.9 + 0.42 * max(len(view.down), 3))
     axes = figure.subplots()
-    largest = float(np.nanmax(np.abs(view.values), initial=1e-9))
+    largest = colour_limit(view.values)
     image = axes.imshow(
         view.values, cmap=_colours(), vmin=-largest, vmax=largest, aspect="auto", origin="lower"
     )
@@ -41,13 +44,20 @@ def map_png(searched: Searched, *, is_simulated: bool) -> bytes:
     axes.tick_params(length=0, labelsize=8)
     axes.spines[:].set_visible(False)
     name = searched.winner.plan.objective
-    figure.colorbar(image, ax=axes, label=name, shrink=0.85, pad=0.02).outline.set_visible(False)
+    bar = figure.colorbar(image, ax=axes, label=name, shrink=0.85, pad=0.02, extend="both")
+    bar.outline.set_visible(False)
     axes.set_title(
         f"{place_of(searched.winner)}: {name} round the winner (ringed), in sample\n{_rest(view)}",
         fontsize=10,
         loc="left",
     )
     return _png(figure, is_simulated)
+
+
+def colour_limit(values: npt.NDArray[np.float64]) -> float:
+    """Where the colours end: the size of nine tenths of the values, so that the rest keep theirs."""
+    sizes = np.abs(values[np.isfinite(values)])
+    return max(float(np.quantile(sizes, _COLOURED)), 1e-9) if sizes.size else 1e-9
 
 
 def front_png(searched: Searched, *, is_simulated: bool) -> bytes:

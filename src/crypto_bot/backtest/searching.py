@@ -35,6 +35,9 @@ from crypto_bot.validation import RandomEntry, RandomEntryOptions, random_entry_
 
 FOLDER = "out/opt"
 SHOWN = 20
+_ALIKE = 16
+"""Settings looked through for one that is shown: many differ in an exit that is never reached."""
+_OUTCOME = ("value", "trades", "total_return", "max_drawdown", "win_rate", "exposure")
 _GROUNDS = 5
 """Settings at the head of the leaderboard whose neighbours are tried."""
 
@@ -135,8 +138,10 @@ def search_strategies(
     ledger = SearchLedger(bench, run_id, wish.folder)
     results: list[SearchResult] = []
     failed: dict[str, str] = {}
+    total = len(wish.timeframes) * len(wish.strategies)
     for timeframe in wish.timeframes:
         for name in wish.strategies:
+            count = f"{len(results) + len(failed) + 1}/{total} " if total > 1 else ""
             try:
                 bars = _bars(universe, timeframe)
                 result = search(
@@ -160,14 +165,14 @@ def search_strategies(
                 value = result.best()["value"]
             except DataError as error:
                 failed[f"{name} {timeframe}"] = str(error)
-                announce(f"  {name} {timeframe}: {str(error).partition('; lower')[0]}")
+                announce(f"  {count}{name} {timeframe}: {str(error).partition('; lower')[0]}")
                 continue
             finally:
                 ledger.flush()
             results.append(result)
             read = f", {result.reused} of them read" if result.reused else ""
             announce(
-                f"  {name} {timeframe}: best {wish.objective} {value:.2f} "
+                f"  {count}{name} {timeframe}: best {wish.objective} {value:.2f} "
                 f"of {len(result.trials)} trials{read}"
             )
     if not results:
@@ -217,9 +222,12 @@ def _judged(
 
 
 def _leaderboard(results: Sequence[SearchResult]) -> pl.DataFrame:
-    """The heads of all leaderboards as one, first the best."""
+    """The heads of all leaderboards as one, first the best; of settings that trade alike the first.
+
+    An exit that is never reached changes nothing: with it and without it is one result, not two.
+    """
     parts = [
-        result.leaderboard(SHOWN).with_columns(
+        result.leaderboard(SHOWN * _ALIKE).with_columns(
             strategy=pl.lit(result.plan.space.strategy),
             timeframe=pl.lit(result.plan.bars[0].timeframe),
             result=pl.lit(index),
@@ -227,6 +235,7 @@ def _leaderboard(results: Sequence[SearchResult]) -> pl.DataFrame:
         for index, result in enumerate(results)
     ]
     table = pl.concat(parts).drop("is_repeat", "is_enough")
+    table = table.unique(["result", *_OUTCOME], keep="first", maintain_order=True)
     order = ["value", "result", "trial"]
     return table.sort(order, descending=[True, False, False]).head(SHOWN)
 
