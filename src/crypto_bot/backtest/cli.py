@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from crypto_bot.backtest.command import CommandParser, Handler, run_command, shared_options
 from crypto_bot.backtest.search_options import (
@@ -36,53 +37,62 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(
         dest="command", required=True, metavar="COMMAND", parser_class=CommandParser
     )
+    for add in (_add_run, _add_continuous, _add_portfolio, _add_sweep, _add_view, _add_optimize):
+        add(commands, shared)
+    return parser
+
+
+def _add_run(commands: Any, shared: argparse.ArgumentParser) -> None:
     run = commands.add_parser(
         "run", parents=[shared], help="backtest strategies on pairs and timeframes"
     )
     run.add_argument("--output", metavar="FILE", help="write all results as JSON")
+    _add_tried(run, "those of BTC/USDT ETH/USDT SOL/USDC that have candles", ["1h", "4h"])
+
+
+def _add_continuous(commands: Any, shared: argparse.ArgumentParser) -> None:
     continuous = commands.add_parser(
         "continuous", parents=[shared], help="repeat `run` every refresh interval until stopped"
     )
     continuous.add_argument("--once", action="store_true", help="one cycle, then end")
-    for command in (run, continuous):
-        command.add_argument(
-            "--pairs",
-            nargs="+",
-            metavar="PAIR",
-            help="default: those of BTC/USDT ETH/USDT SOL/USDC that have candles",
-        )
-        command.add_argument(
-            "--strategies",
-            nargs="+",
-            metavar="NAME",
-            default=["trend_bot", "momentum_bot"],
-            help="default: trend_bot momentum_bot",
-        )
-        command.add_argument(
-            "--timeframes", nargs="+", metavar="TF", default=["1h", "4h"], help="default: 1h 4h"
-        )
-        command.add_argument("--data", metavar="FOLDER", help="import candles from here first")
+    _add_tried(continuous, "those of BTC/USDT ETH/USDT SOL/USDC that have candles", ["1h", "4h"])
+
+
+def _add_portfolio(commands: Any, shared: argparse.ArgumentParser) -> None:
     portfolio = commands.add_parser(
         "portfolio",
         parents=[shared],
         help="strategies and pairs on one cash account",
-        epilog="example: crypto-bot portfolio --strategies trend_bot rsi --timeframes 1h",
+        epilog="example: python -m crypto_bot.backtest.cli portfolio --strategies trend_bot rsi",
     )
-    portfolio.add_argument("--pairs", nargs="+", metavar="PAIR", help="default: every stored pair")
-    portfolio.add_argument(
-        "--strategies",
-        nargs="+",
-        metavar="NAME",
-        default=["trend_bot", "momentum_bot"],
-        help="default: trend_bot momentum_bot",
-    )
-    portfolio.add_argument(
-        "--timeframes", nargs="+", metavar="TF", default=["1h"], help="default: 1h"
-    )
-    portfolio.add_argument("--data", metavar="FOLDER", help="import candles from here first")
+    _add_tried(portfolio, "every stored pair", ["1h"])
     portfolio.add_argument(
         "--output", metavar="FOLDER", help="where the files go; default: out/portfolio/<time>"
     )
+
+
+def _add_tried(command: argparse.ArgumentParser, pairs: str, timeframes: list[str]) -> None:
+    """What is traded, and on which candles."""
+    strategies = ["trend_bot", "momentum_bot"]
+    command.add_argument("--pairs", nargs="+", metavar="PAIR", help=f"default: {pairs}")
+    command.add_argument(
+        "--strategies",
+        nargs="+",
+        metavar="NAME",
+        default=strategies,
+        help=f"default: {' '.join(strategies)}",
+    )
+    command.add_argument(
+        "--timeframes",
+        nargs="+",
+        metavar="TF",
+        default=timeframes,
+        help=f"default: {' '.join(timeframes)}",
+    )
+    command.add_argument("--data", metavar="FOLDER", help="import candles from here first")
+
+
+def _add_sweep(commands: Any, shared: argparse.ArgumentParser) -> None:
     sweep = commands.add_parser(
         "sweep",
         parents=[shared],
@@ -96,8 +106,16 @@ def build_parser() -> argparse.ArgumentParser:
         help="default: every strategy that needs candles only",
     )
     add_search_options(sweep, method="grid", trials="64")
+    _add_output(sweep)
+
+
+def _add_view(commands: Any, shared: argparse.ArgumentParser) -> None:
     view = commands.add_parser("view", parents=[shared], help="summarise the newest result files")
     view.add_argument("--strategy", metavar="NAME", help="only this strategy")
+    _add_cache(view)
+
+
+def _add_optimize(commands: Any, shared: argparse.ArgumentParser) -> None:
     optimize = commands.add_parser(
         "optimize",
         parents=[shared],
@@ -106,13 +124,18 @@ def build_parser() -> argparse.ArgumentParser:
     )
     optimize.add_argument("--strategy", metavar="NAME", help="search the settings of this strategy")
     add_search_options(optimize, method="tpe", trials="256, of a grid of --space all")
-    for command in (sweep, optimize):
-        command.add_argument("--output", metavar="FILE", help="write the result as JSON")
-    for command in (view, optimize):
-        command.add_argument(
-            "--cache-dir", metavar="FOLDER", help="default: results_cache_dir of the configuration"
-        )
-    return parser
+    _add_output(optimize)
+    _add_cache(optimize)
+
+
+def _add_output(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--output", metavar="FILE", help="write the result as JSON")
+
+
+def _add_cache(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--cache-dir", metavar="FOLDER", help="default: results_cache_dir of the configuration"
+    )
 
 
 def _handlers() -> Mapping[str, Handler]:
