@@ -68,7 +68,8 @@ def _entry(rng, side, close, has_atr, time_ns):
     elif rng.random() < 0.2:
         terms["reduce_only"] = True
     elif rng.random() < 0.6:
-        terms |= _protection(rng, side, close, has_atr)
+        entry = terms.get("limit", terms.get("stop", close))
+        terms |= _protection(rng, side, entry, has_atr)
     if rng.random() < 0.3:
         terms["good_till_bars"] = int(rng.integers(1, 8))
     elif rng.random() < 0.2:

@@ -1,6 +1,6 @@
 """Orders become fills, bar by bar: every order type, and strategies written as `on_bar`."""
 
-from crypto_bot.orders.context import Changes, Context, OrderTerms
+from crypto_bot.orders.context import Context
 from crypto_bot.orders.desk import OrderFill, OrderView
 from crypto_bot.orders.records import (
     ORDER,
@@ -12,6 +12,7 @@ from crypto_bot.orders.records import (
 from crypto_bot.orders.simulate import OrdersResult, simulate_on_bar
 from crypto_bot.orders.stepping import OrderAccount
 from crypto_bot.orders.strategy import DeclaredSignals, DirectionStrategy, OnBarStrategy
+from crypto_bot.orders.terms import Changes, OrderTerms
 
 __all__ = [
     "ORDER",

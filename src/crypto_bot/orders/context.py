@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
-from typing import Any, TypedDict, Unpack
-
-import numpy as np
+from typing import Any, Unpack
 
 from crypto_bot.core.arrays import PerBar
-from crypto_bot.core.errors import ConfigError, nearest
+from crypto_bot.core.errors import ConfigError
 from crypto_bot.core.orders import ExitReason
 from crypto_bot.engine.rules import RISK
 from crypto_bot.orders.desk import NAN, OrderDesk, OrderView
@@ -23,6 +20,19 @@ from crypto_bot.orders.records import (
     OrderStatus,
     SizeBy,
 )
+from crypto_bot.orders.terms import (
+    CHANGES,
+    PROTECTS,
+    STOPS,
+    TARGETS,
+    TERMS,
+    TRAILS,
+    WHOLE,
+    Changes,
+    OrderTerms,
+    check_sides,
+    check_terms,
+)
 
 _MARKET, _LIMIT, _STOP = int(OrderKind.MARKET), int(OrderKind.LIMIT), int(OrderKind.STOP)
 _STOP_LIMIT, _TRAILING = int(OrderKind.STOP_LIMIT), int(OrderKind.TRAILING)
@@ -32,54 +42,6 @@ _SIGNAL, _REVERSE = int(ExitReason.SIGNAL), int(ExitReason.REVERSE)
 _TARGET, _TRAILED = int(ExitReason.TARGET), int(ExitReason.TRAILING)
 _STOPPED = int(ExitReason.STOP)
 _ASKED = -1
-_SIZES = {"quantity": _QUANTITY, "quote": _QUOTE, "fraction": _FRACTION}
-
-
-class OrderTerms(TypedDict, total=False):
-    """What `buy`, `sell` and `reverse` take besides a quantity."""
-
-    quote: float
-    fraction: float
-    limit: float
-    stop: float
-    trailing_frac: float
-    trailing_atr: float
-    trailing_distance: float
-    stop_loss: float
-    stop_loss_frac: float
-    stop_loss_atr: float
-    take_profit: float
-    take_profit_frac: float
-    take_profit_atr: float
-    good_till_bars: int
-    good_till_ns: int
-    reduce_only: bool
-    tag: str
-
-
-class Changes(TypedDict, total=False):
-    """What `replace` may change."""
-
-    quantity: float
-    limit: float
-    stop: float
-    trailing_frac: float
-    trailing_atr: float
-    trailing_distance: float
-    good_till_bars: int
-    good_till_ns: int
-
-
-_TERMS = frozenset(OrderTerms.__annotations__)
-_CHANGES = frozenset(Changes.__annotations__)
-_WORDS = frozenset({"reduce_only", "tag"})
-_WHOLE = frozenset({"good_till_bars", "good_till_ns"})
-_BELOW_1 = frozenset({"stop_loss_frac", "trailing_frac"})
-_NUMBERS = (int, float, np.integer, np.floating)
-_TRAILS = ("trailing_frac", "trailing_atr", "trailing_distance")
-_STOPS = ("stop_loss_frac", "stop_loss_atr", "stop_loss")
-_TARGETS = ("take_profit_frac", "take_profit_atr", "take_profit")
-_PROTECTS = frozenset((*_STOPS, *_TRAILS, *_TARGETS))
 
 
 class Context:
@@ -268,7 +230,7 @@ class Context:
         if waits:
             raise ConfigError(f"reverse must enter at once, was given {min(waits)}; leave it out")
         side = -1 if self.position > 0.0 else 1
-        _check_terms(quantity, terms, _TERMS)
+        check_terms(quantity, terms, TERMS)
         self.close_position(reason=ExitReason.REVERSE, tag=terms.get("tag", ""))
         return self._ask(side, quantity, terms)
 
@@ -298,7 +260,7 @@ class Context:
         ------
         ConfigError    for an unknown id, a wrong value, or something this order does not have
         """
-        _check_terms(None, changes, _CHANGES)
+        check_terms(None, changes, CHANGES)
         self._catch_up()
         if not self._desk.is_open(self._known(order_id)):
             return False
@@ -352,7 +314,8 @@ class Context:
         return order_id
 
     def _ask(self, side: int, quantity: float | None, terms: Mapping[str, Any]) -> int:
-        _check_terms(quantity, terms, _TERMS)
+        check_terms(quantity, terms, TERMS)
+        check_sides(side, self.close, terms)
         size_by, size = self._size(quantity, terms)
         limit, stop = terms.get("limit", NAN), terms.get("stop", NAN)
         reduce_only = terms.get("reduce_only", False)
@@ -361,7 +324,7 @@ class Context:
             kind, reason = (_STOP_LIMIT, _STOPPED) if stop == stop else (_LIMIT, _TARGET)
         elif stop == stop:
             kind, reason = _STOP, _STOPPED
-        protects = not _PROTECTS.isdisjoint(terms)
+        protects = not PROTECTS.isdisjoint(terms)
         trail: dict[str, Any] = {}
         if reduce_only and protects:
             trail = self._own_trail(kind, terms)
@@ -394,7 +357,7 @@ class Context:
             return _FRACTION, float(terms["fraction"])
         if terms.get("reduce_only", False):
             return _HELD, 1.0
-        if self._desk.rules.method == RISK and terms.keys().isdisjoint((*_STOPS, *_TRAILS)):
+        if self._desk.rules.method == RISK and terms.keys().isdisjoint((*STOPS, *TRAILS)):
             raise ConfigError(
                 "stop_loss_frac must be given where sizing.method is risk_to_stop, was not; "
                 "give a stop or a quantity"
@@ -416,8 +379,8 @@ class Context:
         return ends
 
     def _own_trail(self, kind: int, terms: Mapping[str, Any]) -> dict[str, float]:
-        names = _PROTECTS.intersection(terms)
-        if kind != _MARKET or len(names) != 1 or names.isdisjoint(_TRAILS):
+        names = PROTECTS.intersection(terms)
+        if kind != _MARKET or len(names) != 1 or names.isdisjoint(TRAILS):
             raise ConfigError(
                 "a reduce_only order must be a market, limit, stop or trailing stop order, was given "
                 f"{', '.join(sorted(names))}; only entries are protected"
@@ -433,15 +396,15 @@ class Context:
 
     def _protect(self, entry: int, side: int, terms: Mapping[str, Any]) -> None:
         """Stops, then the trailing stop, then targets, waiting for the entry's fill."""
-        for name in _STOPS:
+        for name in STOPS:
             if name in terms:
                 price, hang_by, hang = self._hang(name, terms[name])
                 self._wait(entry, _STOP, side, _STOPPED, stop=price, hang_by=hang_by, hang=hang)
-        for name in _TRAILS:
+        for name in TRAILS:
             if name in terms:
                 trail = self._trail(name, terms[name])
                 self._wait(entry, _TRAILING, side, _TRAILED, **trail)
-        for name in _TARGETS:
+        for name in TARGETS:
             if name in terms:
                 price, hang_by, hang = self._hang(name, terms[name])
                 self._wait(entry, _LIMIT, side, _TARGET, limit=price, hang_by=hang_by, hang=hang)
@@ -486,7 +449,7 @@ class Context:
             "quantity": view.status is OrderStatus.WORKING,
         }
         for name in changes:
-            if not has.get(name, is_trailing or name in _WHOLE):
+            if not has.get(name, is_trailing or name in WHOLE):
                 raise ConfigError(
                     f"{name} must be something order {view.order_id} has, it is a "
                     f"{view.kind.name.lower()} order{'' if view.entry_id is None else ' that protects'}"
@@ -499,41 +462,10 @@ class Context:
             fields["hang_by"] = 0
         if "quantity" in changes:
             fields |= {"size": changes["quantity"], "size_by": _QUANTITY}
-        for name in _TRAILS:
+        for name in TRAILS:
             if name in changes:
                 trail = self._trail(name, changes[name])
                 fields |= {"trail_frac": NAN, "trail_distance": NAN, **trail}
         if view.status is OrderStatus.WORKING:
             fields |= {"active_bar": self.index + 1, "active_price": NAN}
         return fields
-
-
-def _check_terms(quantity: float | None, terms: Mapping[str, Any], known: frozenset[str]) -> None:
-    """Raise ConfigError for the first fault in what an order was asked with."""
-    sizes = 0
-    if quantity is not None:
-        sizes = 1
-        _check_number("quantity", quantity)
-    for name, value in terms.items():
-        if name not in known:
-            raise ConfigError(f"{name} is not a term of an order{nearest(name, known)}")
-        if name in _WORDS:
-            continue
-        _check_number(name, value)
-        sizes += name in _SIZES
-    if sizes > 1:
-        raise ConfigError("an order must have one of quantity, quote and fraction, had more")
-    low, high = terms.get("stop_loss"), terms.get("take_profit")
-    if low is not None and low == high:
-        raise ConfigError(f"stop_loss must differ from take_profit, both were {low}")
-
-
-def _check_number(name: str, value: Any) -> None:
-    if name in _WHOLE and not isinstance(value, (int, np.integer)):
-        raise ConfigError(f"{name} must be a whole number, was {value!r}")
-    if not isinstance(value, _NUMBERS) or not 0 < value < math.inf:
-        raise ConfigError(f"{name} must be a finite number > 0, was {value!r}")
-    if name == "fraction" and value > 1:
-        raise ConfigError(f"fraction must be <= 1, was {value!r}")
-    if name in _BELOW_1 and value >= 1:
-        raise ConfigError(f"{name} must be < 1, was {value!r}")

@@ -11,7 +11,7 @@ from crypto_bot.core.arrays import PerBar, PerBarTime
 from crypto_bot.core.orders import ExitReason
 from crypto_bot.engine.finer import FinerPrices
 from crypto_bot.engine.rules import MatchingRules
-from crypto_bot.orders.fills import end_order
+from crypto_bot.orders.endings import end_order
 from crypto_bot.orders.records import (
     ACCOUNT,
     NEVER_BAR,
@@ -127,6 +127,7 @@ class OrderDesk:
         self.fills = np.zeros(_FIRST_ROOM, ORDER_FILL)
         self.tags: dict[int, str] = {}
         self.matched = -1
+        self.quiet = 0
         self.sight = _SHORT_SIGHT
         self._take_columns()
 
@@ -150,9 +151,10 @@ class OrderDesk:
             self.values,
             first,
             last,
+            self.quiet,
             self.sight,
         )
-        self.matched = last
+        self.matched, self.quiet = last, wake
         return wake
 
     def look_further(self, was_quiet: bool) -> None:
@@ -199,6 +201,7 @@ class OrderDesk:
     ) -> int:
         """Write one order, decided at the close of `bar`; its id."""
         row, place = int(self._rows[0]), int(self._open[0])
+        self.quiet = min(self.quiet, bar + 1)
         self._make_room(row, place)
         status = 1 if entry < 0 else 0
         self.orders[row] = (
@@ -249,11 +252,13 @@ class OrderDesk:
 
     def change(self, row: int, **fields: Any) -> None:
         """Write fields of one order."""
+        self.quiet = min(self.quiet, self.matched + 1)
         for name, value in fields.items():
             self.orders[name][row] = value
 
     def cancel(self, row: int) -> None:
         """Cancel an open order, and what waits for it."""
+        self.quiet = min(self.quiet, self.matched + 1)
         end_order(self.account, self.orders, self.working, row, _CANCELLED, int(Why.BY_STRATEGY))
 
     def is_open(self, row: int) -> bool:
@@ -307,6 +312,7 @@ class OrderDesk:
         self.working[: len(is_open)] = is_open
         self._open[0] = len(is_open)
         self.matched = int(self.account["bar"][0])
+        self.quiet = 0
 
 
 def view_of(order: Any, tag: str) -> OrderView:

@@ -1,4 +1,4 @@
-"""What the step reads and writes: an order, an account, a fill, as rows of plain arrays."""
+"""What compiled code (`njit`) reads and writes: an order, an account, a fill, as rows of arrays."""
 
 from __future__ import annotations
 

@@ -119,7 +119,7 @@ def simulate_on_bar(
     whole = joined(history, bars)
     first = len(whole) - len(bars)
     series = Series(whole, first, strategy)
-    exits = strategy.exits or ExitOptions()
+    exits = exits_of(strategy, sizing)
     conditions = conditions_of(bars, costs, exits, sizing, funding=funding, history=history)
     columns = (bars.open, bars.high, bars.low, bars.close, *conditions)
     market = np.empty((len(bars), len(MARKET_COLUMNS)))
@@ -144,12 +144,17 @@ def simulate_on_bar(
 def rules_of(
     strategy: OnBarStrategy, costs: CostOptions, sizing: SizingOptions, *, has_funding: bool
 ) -> MatchingRules:
-    """The account's rules as scalars; a stop for risk_to_stop comes with each order."""
+    """The account's rules as scalars."""
+    return matching_rules(costs, exits_of(strategy, sizing), sizing, has_funding=has_funding)
+
+
+def exits_of(strategy: OnBarStrategy, sizing: SizingOptions) -> ExitOptions:
+    """The strategy's exits; the stop that risk_to_stop must have comes with each order."""
     exits = strategy.exits or ExitOptions()
-    needs_stop = sizing.method is SizingMethod.RISK_TO_STOP and exits.stop_loss_frac is None
-    if needs_stop and exits.stop_loss_atr is None:
-        exits = exits.replace(stop_loss_frac=0.5)
-    return matching_rules(costs, exits, sizing, has_funding=has_funding)
+    has_stop = exits.stop_loss_frac is not None or exits.stop_loss_atr is not None
+    if sizing.method is SizingMethod.RISK_TO_STOP and not has_stop:
+        return exits.replace(stop_loss_frac=0.5)
+    return exits
 
 
 def joined(history: Bars | None, bars: Bars) -> Bars:

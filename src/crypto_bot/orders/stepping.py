@@ -32,7 +32,7 @@ from crypto_bot.orders.records import (
     ORDER_FILL,
     POSITION,
 )
-from crypto_bot.orders.simulate import arrival, named, order_trips, rules_of
+from crypto_bot.orders.simulate import arrival, exits_of, named, order_trips, rules_of
 from crypto_bot.orders.strategy import OnBarStrategy
 
 _FORMAT = 1
@@ -72,7 +72,7 @@ class OrderAccount:
         self.symbol, self.timeframe, self.strategy = symbol, timeframe, strategy
         self._costs, self._sizing = costs or CostOptions(), sizing or SizingOptions()
         self._interval_ns = timeframe_ns(timeframe)
-        self._exits = strategy.exits or ExitOptions()
+        self._exits = exits_of(strategy, self._sizing)
         rules = rules_of(strategy, self._costs, self._sizing, has_funding=True)
         market = np.zeros((2, len(MARKET_COLUMNS)))
         tables = tables_of(market, np.zeros(2, np.int64), _no_finer(), -1)

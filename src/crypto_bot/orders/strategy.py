@@ -11,8 +11,9 @@ from crypto_bot.core.errors import ConfigError, nearest
 from crypto_bot.core.orders import ExitReason
 from crypto_bot.engine.options import ExitOptions, Reentry, SignalExit
 from crypto_bot.engine.settling import exits_for
-from crypto_bot.orders.context import Context, OrderTerms
+from crypto_bot.orders.context import Context
 from crypto_bot.orders.desk import OrderFill
+from crypto_bot.orders.terms import OrderTerms
 from crypto_bot.strategies import Strategy
 
 
