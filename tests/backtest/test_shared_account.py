@@ -12,6 +12,7 @@ from crypto_bot.backtest.candles import Universe
 from crypto_bot.backtest.cli import main
 from crypto_bot.backtest.exit_order import exit_order
 from crypto_bot.backtest.rehearsal import hold_out_stretches
+from crypto_bot.backtest.shared_account import shown_places
 from crypto_bot.config import Settings
 from crypto_bot.engine import CostOptions, ExitOptions
 from crypto_bot.market import SimulationOptions, resample, simulate_market
@@ -68,6 +69,26 @@ def test_people_see_who_earned_what(folder, capsys):
     assert "account: return" in shown
     assert "together" in shown
     assert "files in out/portfolio/" in shown
+
+
+def test_what_is_named_twice_is_traded_once_and_a_crowded_account_is_told(folder, capsys):
+    (folder / "c.yaml").write_text(CONFIG.replace("fraction: 0.3", "fraction: 1.0"))
+    words = ["portfolio", "-c", "c.yaml", "--data", ".", "--strategies", "rsi", "sma_cross", "rsi"]
+    assert main([*words, "--timeframes", "1h", "1h", "--output", "out"]) == 0
+    attribution = pl.read_csv(folder / "out" / "attribution.csv")
+    slots = attribution.select("strategy", "symbol", "timeframe").rows()
+    assert len(slots) == len(set(slots)) == 3 * 2
+    shown = capsys.readouterr().out
+    assert "an entry takes 100% of the account, so of 6 strategies and pairs 1 had room" in shown
+
+
+def test_no_extreme_of_the_curve_is_left_out_of_the_picture():
+    equity = np.full(50_000, 100.0)
+    equity[31_234], equity[44_321], equity[-1] = 20.0, 180.0, 101.0
+    places = shown_places(equity)
+    assert {0, 31_234, 44_321, 49_999} <= set(places.tolist())
+    assert len(places) <= 2_002
+    assert shown_places(equity[:1]).tolist() == [0]
 
 
 @pytest.mark.parametrize(
