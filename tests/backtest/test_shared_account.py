@@ -82,6 +82,27 @@ def test_what_is_named_twice_is_traded_once_and_a_crowded_account_is_told(folder
     assert "an entry takes 100% of the account, so of 6 strategies and pairs 1 had room" in shown
 
 
+def test_funding_is_charged_in_the_window_only_and_a_search_says_that_it_charges_none(
+    folder, capsys
+):
+    hours = np.datetime64("2000-01-01T00:00") + np.arange(0, 30 * 365 * 24, 8) * np.timedelta64(
+        1, "h"
+    )
+    rates = pl.DataFrame({"timestamp": hours.astype(str), "funding_rate": 0.002})
+    rates.write_csv(folder / "BTC_USDT-funding.csv")
+    words = ["-c", "c.yaml", "--data", ".", "--pairs", "BTC/USDT", "ETH/USDT", "--timeframes", "1h"]
+    assert main(["portfolio", *words, "--strategies", "sma_cross", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    paid = {row["symbol"]: row["financing_quote"] for row in told["attribution"]}
+    assert abs(paid["BTC/USDT"]) > 1
+    assert paid["ETH/USDT"] == 0
+    begin, end = (np.datetime64(told[name].rstrip("Z")) for name in ("from", "to"))
+    assert np.timedelta64(11, "D") < end - begin <= np.timedelta64(12, "D")
+    search = ["optimize", "--strategy", "sma_cross", "--trials", "4", "--minimum-trades", "1"]
+    main([*search, *words, "--folds", "0"])
+    assert "funding of BTC/USDT is not charged here" in capsys.readouterr().out
+
+
 def test_no_extreme_of_the_curve_is_left_out_of_the_picture():
     equity = np.full(50_000, 100.0)
     equity[31_234], equity[44_321], equity[-1] = 20.0, 180.0, 101.0

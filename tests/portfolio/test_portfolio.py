@@ -280,6 +280,9 @@ def test_bad_portfolios_are_refused():
         simulate_portfolio([slot], sizing=SizingOptions(leverage=2))
     with pytest.raises(DataError, match="span in common, ETH/USDT begins after BTC/USDT ends"):
         simulate_portfolio([slot, Slot("b", later, wanted([1, 1]))])
+    next_to_it = candles("ETH/USDT", [5, 5], first_hour=3)
+    with pytest.raises(DataError, match="span in common, ETH/USDT begins after BTC/USDT ends"):
+        simulate_portfolio([slot, Slot("b", next_to_it, wanted([1, 1]))])
     other = candles("BTC/USDT", [10, 11, 10])
     with pytest.raises(DataError, match="same candles"):
         simulate_portfolio([slot, Slot("b", other, wanted([1, 1, 1]))])
