@@ -23,9 +23,12 @@ from crypto_bot.backtest.sweeping import StrategySweep, best_setting, rank_setti
 from crypto_bot.core import progress as progress_bars
 from crypto_bot.core.errors import ConfigError
 from crypto_bot.core.timeframes import DAY_NS, HOUR_NS
+from crypto_bot.engine import ExitOptions
 from crypto_bot.journal import Journal
 from crypto_bot.market import BarStore, SimulationOptions, simulate_market
 from crypto_bot.search import ParameterMap, Plateau
+from crypto_bot.search.landscape import neighbours
+from crypto_bot.search.space import Setting, search_space
 
 PAIRS = ("BTC/USDT", "ETH/USDT")
 
@@ -132,6 +135,17 @@ def test_every_trial_is_in_the_ledger_with_all_that_sets_it_apart(folder, capsys
     )
     assert set(mine[0].parameters) == {"fast", "slow", "exits", "costs", "sizing"}
     assert mine[0].parameters["exits"]["cooldown_bars"] == 0
+
+
+def test_the_neighbours_that_a_plateau_tried_are_in_the_ledger(folder, capsys):
+    told = asked(capsys, *SEARCH, "--folds", "0", "--exits", "none")
+    with Journal(f"sqlite:///{folder / 'journal.sqlite'}") as journal:
+        trials = journal.trials(run_id=told["run_id"])
+    counted = {(t.parameters["fast"], t.parameters["slow"]) for t in trials}
+    best = Setting(told["best"]["parameters"], ExitOptions())
+    near = [each for _, each in neighbours(search_space("sma_cross"), best)]
+    assert len(near) == told["plateau"]["neighbours"] >= 3
+    assert {(each.parameters["fast"], each.parameters["slow"]) for each in near} <= counted
 
 
 def test_a_sweep_searches_several_strategies_and_names_those_that_could_not(folder, capsys):

@@ -12,6 +12,7 @@ from crypto_bot.backtest.candles import Universe
 from crypto_bot.backtest.cli import main
 from crypto_bot.backtest.exit_order import exit_order
 from crypto_bot.backtest.rehearsal import hold_out_stretches
+from crypto_bot.backtest.shared_account import shown_places
 from crypto_bot.config import Settings
 from crypto_bot.engine import CostOptions, ExitOptions
 from crypto_bot.market import SimulationOptions, resample, simulate_market
@@ -68,6 +69,47 @@ def test_people_see_who_earned_what(folder, capsys):
     assert "account: return" in shown
     assert "together" in shown
     assert "files in out/portfolio/" in shown
+
+
+def test_what_is_named_twice_is_traded_once_and_a_crowded_account_is_told(folder, capsys):
+    (folder / "c.yaml").write_text(CONFIG.replace("fraction: 0.3", "fraction: 1.0"))
+    words = ["portfolio", "-c", "c.yaml", "--data", ".", "--strategies", "rsi", "sma_cross", "rsi"]
+    assert main([*words, "--timeframes", "1h", "1h", "--output", "out"]) == 0
+    attribution = pl.read_csv(folder / "out" / "attribution.csv")
+    slots = attribution.select("strategy", "symbol", "timeframe").rows()
+    assert len(slots) == len(set(slots)) == 3 * 2
+    shown = capsys.readouterr().out
+    assert "an entry takes 100% of the account, so of 6 strategies and pairs 1 had room" in shown
+
+
+def test_funding_is_charged_in_the_window_only_and_a_search_says_that_it_charges_none(
+    folder, capsys
+):
+    hours = np.datetime64("2000-01-01T00:00") + np.arange(0, 30 * 365 * 24, 8) * np.timedelta64(
+        1, "h"
+    )
+    rates = pl.DataFrame({"timestamp": hours.astype(str), "funding_rate": 0.002})
+    rates.write_csv(folder / "BTC_USDT-funding.csv")
+    words = ["-c", "c.yaml", "--data", ".", "--pairs", "BTC/USDT", "ETH/USDT", "--timeframes", "1h"]
+    assert main(["portfolio", *words, "--strategies", "sma_cross", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    paid = {row["symbol"]: row["financing_quote"] for row in told["attribution"]}
+    assert abs(paid["BTC/USDT"]) > 1
+    assert paid["ETH/USDT"] == 0
+    begin, end = (np.datetime64(told[name].rstrip("Z")) for name in ("from", "to"))
+    assert np.timedelta64(11, "D") < end - begin <= np.timedelta64(12, "D")
+    search = ["optimize", "--strategy", "sma_cross", "--trials", "4", "--minimum-trades", "1"]
+    main([*search, *words, "--folds", "0"])
+    assert "funding of BTC/USDT is not charged here" in capsys.readouterr().out
+
+
+def test_no_extreme_of_the_curve_is_left_out_of_the_picture():
+    equity = np.full(50_000, 100.0)
+    equity[31_234], equity[44_321], equity[-1] = 20.0, 180.0, 101.0
+    places = shown_places(equity)
+    assert {0, 31_234, 44_321, 49_999} <= set(places.tolist())
+    assert len(places) <= 2_002
+    assert shown_places(equity[:1]).tolist() == [0]
 
 
 @pytest.mark.parametrize(

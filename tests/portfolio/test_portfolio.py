@@ -21,6 +21,7 @@ from crypto_bot.engine import (
     simulate,
 )
 from crypto_bot.engine.rules import MatchingRules
+from crypto_bot.engine.settling import settled_bars
 from crypto_bot.portfolio import PortfolioOptions, Slot, portfolio_slots, simulate_portfolio
 from crypto_bot.portfolio.account import rules_from
 from crypto_bot.strategies import get_strategy
@@ -157,6 +158,18 @@ def test_the_higher_score_is_served_first_and_of_equals_the_slot_given_first():
     assert entered(0.7, 0.7) == [1, 0]
 
 
+def test_of_equals_the_slot_given_first_is_served_whatever_its_market():
+    one, two = candles("BTC/USDT", [10, 10, 10]), candles("ETH/USDT", [5, 5, 5])
+    slots = [
+        Slot(name, bars, wanted([1, 1, 1]))
+        for name, bars in zip("abc", (one, two, one), strict=True)
+    ]
+    options = PortfolioOptions(max_open_positions=2)
+    sizing = CASH.replace(fraction=0.3)
+    result = simulate_portfolio(slots, costs=FREE, sizing=sizing, options=options)
+    assert [len(trades) for trades in result.trades] == [1, 1, 0]
+
+
 def test_each_limit_refuses_by_its_name():
     one, two = candles("BTC/USDT", [10, 10, 10]), candles("ETH/USDT", [5, 5, 5])
 
@@ -252,6 +265,16 @@ def test_strategies_trade_real_features_and_are_attributed():
     )
 
 
+def test_nothing_is_wanted_before_the_features_have_settled():
+    bars = replace(random_bars(3, 2_500, timeframe="1h"), symbol="BTC/USDT")
+    strategy = get_strategy("rsi")
+    settled = settled_bars(strategy.features(), "1h")
+    (slot,) = portfolio_slots([bars], [strategy])
+    assert strategy.signals_on(bars).direction[:settled].any()
+    assert not slot.signals.direction[:settled].any()
+    assert slot.signals.direction[settled:].any()
+
+
 def test_two_timeframes_share_the_account():
     hours = candles("BTC/USDT", [10] * 8)
     long = Bars("BTC/USDT", "4h", hours.open_time[::4], *[np.full(2, 10.0)] * 4, np.ones(2))
@@ -280,6 +303,9 @@ def test_bad_portfolios_are_refused():
         simulate_portfolio([slot], sizing=SizingOptions(leverage=2))
     with pytest.raises(DataError, match="span in common, ETH/USDT begins after BTC/USDT ends"):
         simulate_portfolio([slot, Slot("b", later, wanted([1, 1]))])
+    next_to_it = candles("ETH/USDT", [5, 5], first_hour=3)
+    with pytest.raises(DataError, match="span in common, ETH/USDT begins after BTC/USDT ends"):
+        simulate_portfolio([slot, Slot("b", next_to_it, wanted([1, 1]))])
     other = candles("BTC/USDT", [10, 11, 10])
     with pytest.raises(DataError, match="same candles"):
         simulate_portfolio([slot, Slot("b", other, wanted([1, 1, 1]))])

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
+import numpy as np
 import polars as pl
 import pytest
 
 from crypto_bot.core.errors import ConfigError, DataError, StorageError
 from crypto_bot.engine import CostOptions, ExitOptions, SizingOptions, sweep
 from crypto_bot.search import exit_space, search, setting_of
-from crypto_bot.search.samplers import BATCH
+from crypto_bot.search.samplers import BATCH, OptunaSampler, RandomSampler
+from crypto_bot.search.space import search_space
 from search.markets import market
 
 EXITS = exit_space(["stop", "target"], ExitOptions())
@@ -113,6 +116,44 @@ def test_the_front_is_what_no_other_beats_in_return_and_drawdown():
             (pl.col("total_return") >= row["total_return"])
             & (pl.col("max_drawdown") <= row["max_drawdown"])
         ).is_empty()
+
+
+def test_nsga2_is_told_to_raise_the_return_and_to_lower_the_drawdown(monkeypatch):
+    told = []
+    tell = OptunaSampler.tell
+
+    def heard(self, suggestions, values):
+        told.extend(values)
+        tell(self, suggestions, values)
+
+    monkeypatch.setattr(OptunaSampler, "tell", heard)
+    trials = found("nsga2", 32, exits=EXITS, minimum_trades=20).trials
+    rows = trials.select("is_enough", "total_return", "max_drawdown").rows()
+    assert told == [(gain, -fall) if enough else (-1.0, -1.0) for enough, gain, fall in rows]
+    assert 0 < trials["is_enough"].sum() < 32
+
+
+def test_a_pair_without_trades_counts_as_nothing_earned():
+    (first,) = market()
+    flat = np.full(len(first), 100.0)
+    still = replace(first, symbol="STILL/USDT", open=flat, high=flat, low=flat, close=flat)
+    alone = found(bars=(first,), minimum_trades=1).trials
+    both = found(bars=(first, still), minimum_trades=1).trials
+    rows = [
+        (one, two)
+        for one, two in zip(alone["value"], both["value"], strict=True)
+        if two is not None
+    ]
+    assert len(rows) > 10
+    assert all(two == pytest.approx(one / 2) for one, two in rows)
+
+
+def test_the_next_batch_of_random_draws_is_another():
+    space = search_space("sma_cross")
+    sampler = RandomSampler(space, 42)
+    first = {each.setting.key for each in sampler.ask(0, BATCH["random"])}
+    later = {each.setting.key for each in sampler.ask(1, 100)}
+    assert len(later - first) > 90
 
 
 def test_a_setting_that_cannot_run_is_kept_with_its_reason():

@@ -17,7 +17,13 @@ from crypto_bot.backtest.schedule import repeat
 from crypto_bot.backtest.search_command import optimize_strategy, refuse_search_options, sweep
 from crypto_bot.backtest.shared_account import portfolio
 from crypto_bot.backtest.summary import SIMULATED, number, percent, sweep_lines, turn_lines
-from crypto_bot.backtest.sweeping import record_trials, results_folder, run_sweep, write_results
+from crypto_bot.backtest.sweeping import (
+    record_trials,
+    results_folder,
+    run_sweep,
+    uncharged,
+    write_results,
+)
 from crypto_bot.backtest.turn import run_turn
 from crypto_bot.backtest.workbench import Workbench, open_workbench
 from crypto_bot.config import get_integration_config_template, load_settings
@@ -172,7 +178,7 @@ def _backtest(
         symbols=symbols,
         timeframes=choice.get("timeframes"),
     )
-    say(options, describe(universe), *universe.notes)
+    say(options, describe(universe), *universe.notes, *uncharged(universe))
     run_id = bench.journal.start_run("backtest", bench.settings, is_simulated=universe.is_simulated)
     folder = results_folder(bench.settings, universe.is_simulated)
     try:

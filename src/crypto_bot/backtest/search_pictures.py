@@ -156,7 +156,7 @@ def _write_cells(axes: Axes, view: ParameterMap, largest: float) -> None:
     for row, column in np.ndindex(*view.values.shape):
         value = view.values[row, column]
         if np.isfinite(value):
-            colour = "white" if abs(value) > 0.6 * largest else "black"
+            colour = "white" if abs(value) > 0.75 * largest else "black"
             axes.text(column, row, f"{value:.2f}" if abs(value) < 10 else f"{value:.0f}",
                       ha="center", va="center", fontsize=7, color=colour)  # fmt: skip
 

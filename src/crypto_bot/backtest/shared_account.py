@@ -20,12 +20,14 @@ from crypto_bot.core import TRADE
 from crypto_bot.core.errors import CryptoBotError, DataError
 from crypto_bot.core.files import write_file, write_json
 from crypto_bot.core.timeframes import iso_time
+from crypto_bot.engine import SizingMethod
 from crypto_bot.engine.metrics import METRICS
 from crypto_bot.journal import Trial
 from crypto_bot.portfolio import (
     PortfolioOptions,
     PortfolioResult,
     Slot,
+    equal_weight_index,
     portfolio_slots,
     simulate_portfolio,
 )
@@ -38,6 +40,8 @@ if TYPE_CHECKING:
 FOLDER = "out/portfolio"
 _STACKED = 5
 """Strategies drawn by name; the rest together."""
+_DRAWN = 1_000
+"""Stretches of the curve, of each of which the extremes are drawn."""
 
 
 def portfolio(options: argparse.Namespace) -> tuple[int, Result]:
@@ -63,7 +67,8 @@ def portfolio(options: argparse.Namespace) -> tuple[int, Result]:
             raise
         summary = portfolio_summary(result, folder, run_id)
         bench.journal.finish_run(run_id, "done", {"final_equity": result.metrics.final_equity})
-    say(options, *portfolio_lines(result), f"files in {folder}")
+    lines = [*portfolio_lines(result), *crowded_lines(bench, len(slots), result)]
+    say(options, *lines, f"files in {folder}")
     return 0, summary
 
 
@@ -73,13 +78,13 @@ def trade_account(
     strategies: Sequence[str],
     timeframes: Sequence[str],
 ) -> tuple[list[Slot], PortfolioResult]:
-    """Every strategy on every pair and timeframe within the look-back window.
+    """Every strategy on every pair and timeframe within the look-back window, each once.
 
     Features settle on the bars before it. Raises DataError where no pair has a bar to trade.
     """
-    chosen = [get_strategy(name) for name in strategies]
+    chosen = [get_strategy(name) for name in dict.fromkeys(strategies)]
     slots: list[Slot] = []
-    for timeframe in timeframes:
+    for timeframe in dict.fromkeys(timeframes):
         bars = [one for one in universe.at(timeframe) if len(one.between(universe.start_ns, None))]
         slots += portfolio_slots(
             bars,
@@ -197,6 +202,20 @@ def portfolio_lines(result: PortfolioResult) -> list[str]:
     return lines
 
 
+def crowded_lines(bench: Workbench, slots: int, result: PortfolioResult) -> list[str]:
+    """That one entry takes the whole account, where that is why others were refused."""
+    most = bench.settings.portfolio.of(PortfolioOptions).max_exposure_frac
+    is_share = bench.sizing.method is SizingMethod.PERCENT_OF_EQUITY
+    room = int(most / bench.sizing.fraction + 1e-9)
+    refused = int((result.refusals["limit"] == "max_exposure_frac").sum())
+    if not is_share or room >= slots or refused <= result.metrics.trades:
+        return []
+    return [
+        f"an entry takes {bench.sizing.fraction:.0%} of the account, so of {slots} strategies and "
+        f"pairs {max(room, 1)} had room at once; a smaller sizing.fraction lets more of them trade"
+    ]
+
+
 def _picture(slots: Sequence[Slot], result: PortfolioResult) -> bytes:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -215,19 +234,46 @@ def _picture(slots: Sequence[Slot], result: PortfolioResult) -> bytes:
 
 def _draw(figure: Figure, slots: Sequence[Slot], result: PortfolioResult) -> None:
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
-    step = max(1, len(result.times_ns) // 2_000)
-    times = result.times_ns[::step].astype("datetime64[ns]")
-    above.plot(times, result.equity[::step], color=SERIES[0], linewidth=1.4)
-    above.set_ylabel("equity, quote")
-    above.set_title("One account, all strategies and pairs", fontsize=11)
+    shown = shown_places(result.equity)
+    times = result.times_ns[shown].astype("datetime64[ns]")
+    metrics = result.metrics
+    markets = list({(s.bars.symbol, s.bars.timeframe): s.bars for s in slots}.values())
+    cash = float(result.equity[0] - result.gains[0].sum())
+    above.plot(times, result.equity[shown], color="black", linewidth=1.2,
+               label=f"the account: {metrics.total_return:+.1%}")  # fmt: skip
+    held = cash * equal_weight_index(markets, result.times_ns).close
+    above.plot(times, (held / held[0] * cash)[shown], color=GREY, linewidth=1.0,
+               label=f"every pair held in equal parts: {metrics.buy_and_hold_return:+.1%}")  # fmt: skip
+    above.set_ylabel(f"equity, {quote_of(slots)}")
+    figure.suptitle(
+        f"One account, {len(slots)} strategies and pairs: Sharpe {number(metrics.sharpe)}, "
+        f"drawdown {percent(-metrics.max_drawdown)}, {metrics.trades} trades",
+        fontsize=11,
+    )
     for (name, gain), colour in zip(_gains(slots, result).items(), SERIES, strict=False):
-        below.plot(times, gain[::step], label=name, color=colour, linewidth=1.1)
+        label = f"{name} {gain[-1]:+,.0f}"
+        below.plot(times, gain[shown], label=label, color=colour, linewidth=1.1)
     below.axhline(0.0, color=GREY, linewidth=0.8)
-    below.set_ylabel("earned, quote")
-    below.legend(frameon=False, fontsize=8, ncols=3, loc="upper left")
+    below.set_ylabel(f"earned, {quote_of(slots)}")
     for axes in (above, below):
+        # Above the curves, never on them.
+        axes.legend(frameon=False, fontsize=8, ncols=3, loc="lower left", bbox_to_anchor=(0, 0.98))
+        axes.yaxis.set_major_formatter("{x:,.0f}")
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(visible=True, alpha=0.25, linewidth=0.6)
+
+
+def shown_places(equity: np.ndarray) -> np.ndarray:
+    """Places to draw: the lowest and the highest of every stretch, the first and the last."""
+    stretches = np.array_split(np.arange(len(equity)), min(len(equity), _DRAWN))
+    ends = [place[fn(equity[place])] for place in stretches for fn in (np.argmin, np.argmax)]
+    return np.unique([0, *ends, len(equity) - 1])
+
+
+def quote_of(slots: Sequence[Slot]) -> str:
+    """The currency of the account where all pairs share one."""
+    quotes = {slot.bars.symbol.partition("/")[2].partition(":")[0] for slot in slots}
+    return quotes.pop() if len(quotes) == 1 and "" not in quotes else "quote"
 
 
 def _gains(slots: Sequence[Slot], result: PortfolioResult) -> Mapping[str, np.ndarray]:

@@ -134,6 +134,17 @@ def run_sweep(
     return StrategySweep(table, rank_settings(table), tuple(skipped), work, computed)
 
 
+def uncharged(universe: Universe) -> tuple[str, ...]:
+    """That sweeps charge no funding, where rates of a pair are stored."""
+    paying = [symbol for symbol in universe.symbols if symbol in universe.funding]
+    if not paying:
+        return ()
+    return (
+        f"funding of {', '.join(paying)} is not charged here, longs and shorts look as if it were 0; "
+        "the portfolio command charges it",
+    )
+
+
 def rule_strategies() -> tuple[str, ...]:
     """Strategies that need candles only."""
     return tuple(name for name in list_strategies() if not get_strategy(name).needs)
