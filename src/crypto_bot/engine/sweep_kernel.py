@@ -16,6 +16,7 @@ import numpy.typing as npt
 from numba import njit
 
 from crypto_bot.core.arrays import PerBar
+from crypto_bot.engine.account import NO_REASON
 from crypto_bot.engine.blocks import BLOCK_BITS, WIDE_BITS, Market, Marks
 from crypto_bot.engine.event_kernel import (
     Positions,
@@ -24,7 +25,6 @@ from crypto_bot.engine.event_kernel import (
     start_walk,
     walk_positions,
 )
-from crypto_bot.engine.matching import NO_REASON
 from crypto_bot.engine.metrics import (
     Drawdown,
     Tally,

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from numba import njit
 
 from crypto_bot.core.orders import ExitReason
-from crypto_bot.engine.matching import is_known, market_slippage
+from crypto_bot.engine.account import is_known, market_slippage
 from crypto_bot.engine.rules import RISK, Known, MatchingRules
 from crypto_bot.engine.sizing import affordable_quantity, kelly_fraction, sized_quantity
 from crypto_bot.orders.records import (
