@@ -2,7 +2,8 @@
 
 numba keys its disk cache on the file that defines a kernel; a change in a kernel it calls from
 another module would keep serving the old machine code. Naming the folder by the hash of every
-kernel source, the compiler's version and the processor removes that whole class of error.
+source of the packages that hold kernels (decorators and constants of other files are compiled in too),
+the compiler's version and the processor removes that whole class of error.
 """
 
 from __future__ import annotations
@@ -27,10 +28,13 @@ def kernel_folder(sources: Path, root: Path) -> Path:
     digest = hashlib.sha256(
         f"{sys.version_info[:2]} {version('numba')} {platform.machine()}".encode()
     )
-    for path in sorted(sources.rglob("*.py")):
-        content = path.read_bytes()
-        if b"njit" in content:
-            digest.update(str(path.relative_to(sources)).encode() + content)
+    contents = {
+        path.relative_to(sources): path.read_bytes() for path in sorted(sources.rglob("*.py"))
+    }
+    packages = {place.parts[0] for place, content in contents.items() if b"njit" in content}
+    for place, content in contents.items():
+        if place.parts[0] in packages or place.parts[0] == "core":
+            digest.update(str(place).encode() + content)
     return root / f"{_PREFIX}{digest.hexdigest()[:16]}"
 
 

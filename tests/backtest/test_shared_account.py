@@ -82,9 +82,7 @@ def test_what_is_named_twice_is_traded_once_and_a_crowded_account_is_told(folder
     assert "an entry takes 100% of the account, so of 6 strategies and pairs 1 had room" in shown
 
 
-def test_funding_is_charged_in_the_window_only_and_a_search_says_that_it_charges_none(
-    folder, capsys
-):
+def test_funding_is_charged_in_the_window_only_and_a_search_says_whose_it_charges(folder, capsys):
     hours = np.datetime64("2000-01-01T00:00") + np.arange(0, 30 * 365 * 24, 8) * np.timedelta64(
         1, "h"
     )
@@ -100,7 +98,7 @@ def test_funding_is_charged_in_the_window_only_and_a_search_says_that_it_charges
     assert np.timedelta64(11, "D") < end - begin <= np.timedelta64(12, "D")
     search = ["optimize", "--strategy", "sma_cross", "--trials", "4", "--minimum-trades", "1"]
     main([*search, *words, "--folds", "0"])
-    assert "funding of BTC/USDT is not charged here" in capsys.readouterr().out
+    assert "funding of BTC/USDT is charged at its stored rates" in capsys.readouterr().out
 
 
 def test_no_extreme_of_the_curve_is_left_out_of_the_picture():

@@ -38,11 +38,17 @@ def test_a_change_in_a_called_kernel_of_another_module_is_seen(tmp_path):
     assert run_outer(tmp_path) == 10010
 
 
-def test_sources_without_kernels_do_not_move_the_folder(tmp_path):
-    (tmp_path / "a.py").write_text("x = 1")
-    before = kernel_folder(tmp_path, tmp_path)
-    (tmp_path / "a.py").write_text("x = 2")
-    assert kernel_folder(tmp_path, tmp_path) == before
+def test_a_changed_constant_or_decorator_beside_a_kernel_moves_the_folder(tmp_path):
+    for name in ("engine", "report", "core"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "constants.py").write_text("x = 1")
+    (tmp_path / "engine" / "kernel.py").write_text(CALLEE)
+    seen = [kernel_folder(tmp_path, tmp_path)]
+    for name in ("report", "core", "engine"):
+        (tmp_path / name / "constants.py").write_text("x = 2")
+        seen.append(kernel_folder(tmp_path, tmp_path))
+    assert seen[0] == seen[1], "no kernel is there, nor what kernels share"
+    assert len(set(seen)) == 3
 
 
 def folder_of(chosen: str, code: str = "") -> list[Path]:

@@ -137,6 +137,13 @@ def test_a_row_by_rules_that_skip_no_bar_is_what_a_paper_session_would_trade(nam
 
 
 @pytest.mark.parametrize("options", WALKED.values(), ids=WALKED)
+def test_nothing_is_traded_until_what_the_rules_read_has_settled(options):
+    cross = get_strategy("sma_cross", fast=2, slow=3)
+    for length in (40, 300, 900):
+        check_rows(BARS[:length], 0, [cross], **{**options, "funding": None})
+
+
+@pytest.mark.parametrize("options", WALKED.values(), ids=WALKED)
 def test_none_of_these_rules_is_plain(options):
     given = [options.get("costs"), options.get("exits"), options.get("sizing")]
     kinds = zip(given, (CostOptions, ExitOptions, SizingOptions), strict=True)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crypto_bot.core import TRADE
-from crypto_bot.engine import conditions_of, simulate
+from crypto_bot.engine import CostOptions, ExitOptions, SizingOptions, conditions_of, simulate
 from crypto_bot.engine.blocks import prepare_market, prepare_marks
 from crypto_bot.engine.events import walk_events
 from crypto_bot.engine.matching import matching_rules
@@ -136,6 +136,15 @@ def test_from_event_to_event_is_bar_by_bar_over_many_blocks(seed):
         assert_events_equal_bars(
             bars, random_direction(seed, 5_000, mean_run=run), *draw_options(rng)
         )
+
+
+@pytest.mark.parametrize("distance", [0.004, 0.008, 0.015])
+def test_a_trailing_stop_remembers_the_peak_of_every_bar_it_passes_over(distance):
+    exits = ExitOptions(trailing_stop_frac=distance, reentry="while_signal", signal_exit="opposite")
+    for seed in range(6):
+        bars = random_bars(seed, 6_000, timeframe="5m", move=0.001, decimals=4, outages=0.0)
+        direction = random_direction(seed, len(bars), mean_run=300.0)
+        assert_events_equal_bars(bars, direction, CostOptions(), exits, SizingOptions())
 
 
 def assert_events_equal_bars(bars, direction, costs, exits, sizing):

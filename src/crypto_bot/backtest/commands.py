@@ -18,10 +18,10 @@ from crypto_bot.backtest.search_command import optimize_strategy, refuse_search_
 from crypto_bot.backtest.shared_account import portfolio
 from crypto_bot.backtest.summary import SIMULATED, number, percent, sweep_lines, turn_lines
 from crypto_bot.backtest.sweeping import (
+    funding_note,
     record_trials,
     results_folder,
     run_sweep,
-    uncharged,
     write_results,
 )
 from crypto_bot.backtest.turn import run_turn
@@ -178,7 +178,7 @@ def _backtest(
         symbols=symbols,
         timeframes=choice.get("timeframes"),
     )
-    say(options, describe(universe), *universe.notes, *uncharged(universe))
+    say(options, describe(universe), *universe.notes, *funding_note(universe))
     run_id = bench.journal.start_run("backtest", bench.settings, is_simulated=universe.is_simulated)
     folder = results_folder(bench.settings, universe.is_simulated)
     try:

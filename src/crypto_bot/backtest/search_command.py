@@ -24,7 +24,7 @@ from crypto_bot.backtest.searching import (
     write_searched,
 )
 from crypto_bot.backtest.summary import SIMULATED, number, percent
-from crypto_bot.backtest.sweeping import rule_strategies, uncharged
+from crypto_bot.backtest.sweeping import funding_note, rule_strategies
 from crypto_bot.backtest.workbench import Workbench, open_workbench
 from crypto_bot.core.errors import ConfigError, CryptoBotError
 from crypto_bot.core.files import write_json
@@ -77,7 +77,7 @@ def _search(
             symbols=options.pairs or _PAIRS,
             timeframes=wish.timeframes,
         )
-        say(options, describe(universe), *universe.notes, *uncharged(universe))
+        say(options, describe(universe), *universe.notes, *funding_note(universe))
         wish = replace(wish, folder=search_folder(options.folder, universe.is_simulated))
         return _searched(options, bench, universe, wish)
 

@@ -134,15 +134,12 @@ def run_sweep(
     return StrategySweep(table, rank_settings(table), tuple(skipped), work, computed)
 
 
-def uncharged(universe: Universe) -> tuple[str, ...]:
-    """That sweeps charge no funding, where rates of a pair are stored."""
+def funding_note(universe: Universe) -> tuple[str, ...]:
+    """Whose funding is charged, where rates of a pair are stored."""
     paying = [symbol for symbol in universe.symbols if symbol in universe.funding]
     if not paying:
         return ()
-    return (
-        f"funding of {', '.join(paying)} is not charged here, longs and shorts look as if it were 0; "
-        "the portfolio command charges it",
-    )
+    return (f"funding of {', '.join(paying)} is charged at its stored rates",)
 
 
 def rule_strategies() -> tuple[str, ...]:

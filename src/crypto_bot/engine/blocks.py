@@ -42,6 +42,7 @@ class Marks(NamedTuple):
 
     close_sums: PerBar  # (bars + 1,): sum of the closes before each bar
     day_ends: Index  # (days,)
+    day_closes: PerBar  # (days,): the closes there
 
 
 def prepare_market(bars: Bars, *, with_levels: bool = True) -> Market:
@@ -69,7 +70,8 @@ def prepare_marks(bars: Bars) -> Marks:
     """What the tally reads of the bars, at least one."""
     sums = np.empty(len(bars) + 1)
     sum_blocks(bars.close, sums)
-    return Marks(sums, day_ends(bars.close_time))
+    ends = day_ends(bars.close_time)
+    return Marks(sums, ends, bars.close[ends])
 
 
 def _extremes(high: PerBar, low: PerBar) -> tuple[PerBar, PerBar]:

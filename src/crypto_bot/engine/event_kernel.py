@@ -16,8 +16,8 @@ import numpy.typing as npt
 
 from crypto_bot.core.arrays import Index, PerBar
 from crypto_bot.core.orders import ExitReason
+from crypto_bot.engine.account import NO_REASON, plain_levels, touched_exit
 from crypto_bot.engine.blocks import BLOCK_BITS, WIDE_BITS, Market
-from crypto_bot.engine.matching import NO_REASON, plain_levels, touched_exit
 from crypto_bot.engine.rules import FLAT, NEVER, MatchingRules
 from crypto_bot.engine.sides import Runs
 from crypto_bot.engine.sizing import entry_quantity

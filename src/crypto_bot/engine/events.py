@@ -14,6 +14,7 @@ from numba import njit
 
 from crypto_bot.core.arrays import PerBar, PerBarDirection
 from crypto_bot.core.bars import Bars
+from crypto_bot.engine.account import NO_REASON
 from crypto_bot.engine.blocks import Market, prepare_market
 from crypto_bot.engine.event_kernel import (
     Positions,
@@ -24,7 +25,6 @@ from crypto_bot.engine.event_kernel import (
     walk_positions,
 )
 from crypto_bot.engine.ledger import FILL
-from crypto_bot.engine.matching import NO_REASON
 from crypto_bot.engine.rules import MatchingRules
 from crypto_bot.engine.sides import (
     Runs,

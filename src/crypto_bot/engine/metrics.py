@@ -197,7 +197,7 @@ def tally(
     return Tally(
         final_equity=equity[-1],
         equity_sum=equity.sum(),
-        held_closes=float(np.count_nonzero(position)),
+        held_closes=float(np.count_nonzero(position != 0.0)),
         traded_quote=np.abs(fills["quantity"] * fills["price"]).sum(),
         fees_quote=fills["fee"].sum(),
         trades=len(pnl),

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from numba import njit
 
 from crypto_bot.core.arrays import PerBar
+from crypto_bot.engine.account import NO_REASON
 from crypto_bot.engine.blocks import BLOCK_BITS, WIDE_BITS, Market, Marks
 from crypto_bot.engine.event_kernel import (
     Positions,
@@ -24,7 +25,6 @@ from crypto_bot.engine.event_kernel import (
     start_walk,
     walk_positions,
 )
-from crypto_bot.engine.matching import NO_REASON
 from crypto_bot.engine.metrics import (
     Drawdown,
     Tally,
@@ -46,7 +46,8 @@ class Scratch(NamedTuple):
 
     runs: Runs
     found: Positions
-    before: PerBar  # (rows,): cash before each position
+    closes: PerBar  # (rows,): sum of the closes of each position
+    before: PerBar  # (rows,): cash before each
     best: PerBar  # (rows,): the equity of its closes lies between these
     worst: PerBar
     daily: PerBar  # (days,): equity at the end of each day
@@ -90,6 +91,7 @@ def tally_sides(
     scratch = Scratch(
         room_for_runs(len(market.close)),
         room_for_positions(_ROWS),
+        np.empty(_ROWS),
         np.empty(_ROWS),
         np.empty(_ROWS),
         np.empty(_ROWS),
@@ -144,19 +146,22 @@ def _book_positions(market: Market, marks: Marks, book: Book, rows: int, scratch
     marked, day, cash, quantity = book.marked, book.day, book.cash, 0.0
     equity_sum, held_closes, traded, fees = 0.0, 0, 0.0, 0.0
     trades, wins, profit, loss = rows, 0, 0.0, 0.0
+    # Read by themselves first: these wait for memory, and so wait together.
+    for row in range(rows):
+        first, until = found.entry_bar[row], found.exit_bar[row]
+        scratch.closes[row] = marks.close_sums[until] - marks.close_sums[first]
     for row in range(rows):
         scratch.before[row] = cash
         first, until = found.entry_bar[row], found.exit_bar[row]
         if first > marked:
-            day = _mark_days(market, marks, day, first, cash, 0.0, daily)
+            day = _mark_days(marks, day, first, cash, 0.0, daily)
             equity_sum += cash * (first - marked)
         quantity, held = found.quantity[row], found.cash[row]
         entry_fee, exit_fee = found.entry_fee[row], found.exit_fee[row]
         entry_price, price = found.entry_price[row], found.exit_price[row]
         scratch.best[row], scratch.worst[row] = _bounds(market, first, until, held, quantity)
-        day = _mark_days(market, marks, day, until, held, quantity, daily)
-        sum_of_closes = marks.close_sums[until] - marks.close_sums[first]
-        equity_sum += held * (until - first) + quantity * sum_of_closes
+        day = _mark_days(marks, day, until, held, quantity, daily)
+        equity_sum += held * (until - first) + quantity * scratch.closes[row]
         held_closes += until - first
         marked, cash = until, held + (quantity * price - exit_fee)
         traded += abs(quantity) * (entry_price + price)
@@ -194,7 +199,7 @@ def _close_book(
     bars, drawdown = len(market.close), book.drawdown
     equity_sum = book.equity_sum
     if book.marked < bars:
-        _mark_days(market, marks, book.day, bars, book.cash, 0.0, daily)
+        _mark_days(marks, book.day, bars, book.cash, 0.0, daily)
         drawdown = mark_drawdown(drawdown, book.marked, book.cash)
         equity_sum += book.cash * (bars - book.marked)
     drawdown = end_drawdown(drawdown, bars - 1)
@@ -219,7 +224,6 @@ def _close_book(
 
 @inlined
 def _mark_days(
-    market: Market,
     marks: Marks,
     day: int,
     until: int,
@@ -229,7 +233,7 @@ def _mark_days(
 ) -> int:
     """Equity at the ends of the days whose last close is before `until`; the next day."""
     while day < len(daily) and marks.day_ends[day] < until:
-        daily[day] = cash + quantity * market.close[marks.day_ends[day]]
+        daily[day] = cash + quantity * marks.day_closes[day]
         day += 1
     return day
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from crypto_bot.engine.matching import is_known, market_slippage
+from crypto_bot.engine.account import is_known, market_slippage
 from crypto_bot.engine.rules import RISK, Known, MatchingRules
 from crypto_bot.engine.sizing import affordable_quantity, kelly_fraction, sized_quantity
 from crypto_bot.orders.levels import Places, Rows, inner_njit
