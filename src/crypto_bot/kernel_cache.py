@@ -19,6 +19,8 @@ VARIABLE = "NUMBA_CACHE_DIR"
 _FOUND = "CRYPTO_BOT_KERNELS_FOUND"
 _FOLDERS_KEPT = 4
 _PREFIX = "sources-"
+_COMPILED = (b"njit", b"uncounted")
+"""What a source of kernels mentions: numba's decorator, or the engine's own over it."""
 _OURS = re.compile(_PREFIX + "[0-9a-f]{16}")
 
 
@@ -29,7 +31,7 @@ def kernel_folder(sources: Path, root: Path) -> Path:
     )
     for path in sorted(sources.rglob("*.py")):
         content = path.read_bytes()
-        if b"njit" in content:
+        if any(word in content for word in _COMPILED):
             digest.update(str(path.relative_to(sources)).encode() + content)
     return root / f"{_PREFIX}{digest.hexdigest()[:16]}"
 

@@ -82,3 +82,14 @@ def test_folders_of_others_are_never_deleted(tmp_path):
     left = {path.name for path in tmp_path.iterdir()}
     assert {"mine", "index"} <= left
     assert sum(name.startswith("sources-") for name in left) == 3
+
+
+def test_every_source_that_compiles_moves_the_folder(tmp_path):
+    import shutil
+
+    whole = Path(crypto_bot.__file__).parent / "engine"
+    copy = shutil.copytree(whole, tmp_path / "engine", ignore=shutil.ignore_patterns("*.pyc"))
+    for name in ("matching.py", "event_kernel.py", "sides.py", "blocks.py", "sweep_kernel.py"):
+        before = kernel_folder(copy, tmp_path)
+        (copy / name).write_text((copy / name).read_text() + "\n# changed\n")
+        assert kernel_folder(copy, tmp_path) != before, name
