@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -88,3 +89,13 @@ def test_folders_of_others_are_never_deleted(tmp_path):
     left = {path.name for path in tmp_path.iterdir()}
     assert {"mine", "index"} <= left
     assert sum(name.startswith("sources-") for name in left) == 3
+
+
+def test_every_source_that_compiles_moves_the_folder(tmp_path):
+    whole = Path(crypto_bot.__file__).parent / "engine"
+    sources = tmp_path / "sources"
+    copy = shutil.copytree(whole, sources / "engine", ignore=shutil.ignore_patterns("*.pyc"))
+    for name in ("matching.py", "event_kernel.py", "sides.py", "blocks.py", "sweep_kernel.py"):
+        before = kernel_folder(sources, tmp_path)
+        (copy / name).write_text((copy / name).read_text() + "\n# changed\n")
+        assert kernel_folder(sources, tmp_path) != before, name
