@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 
 from crypto_bot.core.bars import OHLCV
-from crypto_bot.core.files import TEMPORARY_SUFFIX
+from crypto_bot.core.files import TEMPORARY_SUFFIX, temporary_path
 from crypto_bot.market import BarStore, import_candles
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="needs kill -9")
@@ -87,6 +87,13 @@ def test_killed_while_writing_a_month(folder, store, bars, deadly_write):
     assert len(leftovers(store)) == 1
     check_every_stored_month_is_whole(store, bars)
     assert sum(1 for _ in store.root.rglob("*.parquet")) == deadly_write - 1
+    check_next_run_completes(folder, store, bars)
+
+
+def test_killed_while_writing_what_was_imported(folder, store, bars):
+    store.root.mkdir(parents=True, exist_ok=True)
+    temporary_path(store.root / "imports.json").write_text("{")
+    assert len(leftovers(store)) == 1
     check_next_run_completes(folder, store, bars)
 
 

@@ -31,7 +31,7 @@ from crypto_bot.market.quality import (
     clean_candles,
     commonest_timeframe,
 )
-from crypto_bot.market.store import BarStore
+from crypto_bot.market.store import BarStore, delete_leftovers
 
 _MANIFEST = "imports.json"
 _VERSION = 1
@@ -373,6 +373,7 @@ class _Importer:
     def _remember(self, key: str, outcomes: list[ImportOutcome]) -> None:
         path = self._store.root / _MANIFEST
         with folder_lock(self._store.root):
+            delete_leftovers(self._store.root)
             self._manifest = _load_manifest(path)
             self._manifest[key] = [
                 outcome.report.model_dump() for outcome in outcomes if outcome.report is not None

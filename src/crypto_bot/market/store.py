@@ -103,7 +103,7 @@ class BarStore:
         self._mark(bars)
         folder = self._folder(bars.symbol, bars.timeframe)
         with folder_lock(folder):
-            _delete_leftovers(folder)
+            delete_leftovers(folder)
             stored = _partitions(folder)
             _refuse_other_symbol(folder, stored, bars)
             counts = np.zeros(3, np.int64)
@@ -330,7 +330,7 @@ def _refuse_other_symbol(folder: Path, stored: list[_Partition], bars: Bars) -> 
         )
 
 
-def _delete_leftovers(folder: Path) -> None:
+def delete_leftovers(folder: Path) -> None:
     """Whoever holds the lock is the only writer, so unfinished files belong to the dead."""
     for leftover in folder.glob(f".*{TEMPORARY_SUFFIX}"):
         leftover.unlink(missing_ok=True)
