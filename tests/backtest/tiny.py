@@ -111,7 +111,7 @@ def killed(*words):
         env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=400,
         check=False,
     )
     assert done.returncode == -signal.SIGKILL, done.stderr

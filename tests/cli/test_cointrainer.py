@@ -274,7 +274,7 @@ def test_killed_at_any_change_training_leaves_nothing_half_visible(tmp_path):
         env={**environment, "PYTHONPATH": str(HERE.parent), "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=400,
         check=False,
     )
     assert done.returncode == 0, done.stderr

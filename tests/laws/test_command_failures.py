@@ -43,7 +43,7 @@ def command(folder, module, *words, values=TINY):
         env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=400,
         check=False,
     )
     return Ended(done.returncode, done.stdout, done.stderr)

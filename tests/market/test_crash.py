@@ -82,7 +82,7 @@ def check_next_run_completes(folder, store, bars):
 @pytest.mark.parametrize("deadly_write", [1, 5])
 def test_killed_while_writing_a_month(folder, store, bars, deadly_write):
     process = start(folder, store, deadly_write)
-    process.communicate(timeout=60)
+    process.communicate(timeout=200)
     assert process.returncode == -signal.SIGKILL
     assert len(leftovers(store)) == 1
     check_every_stored_month_is_whole(store, bars)
@@ -103,7 +103,7 @@ def test_killed_at_any_moment(folder, store, bars, delay_s):
     assert process.stdout.readline() == "ready\n"
     time.sleep(delay_s)
     process.kill()
-    process.communicate(timeout=60)
+    process.communicate(timeout=200)
     check_every_stored_month_is_whole(store, bars)
     check_next_run_completes(folder, store, bars)
 
@@ -124,5 +124,5 @@ def test_a_killed_owner_does_not_keep_the_lock(tmp_path, bars):
     )
     assert owner.stdout.readline() == "held\n"
     owner.kill()
-    owner.communicate(timeout=60)
+    owner.communicate(timeout=200)
     assert store.append(bars[10:20]).added == 10

