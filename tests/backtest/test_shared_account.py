@@ -71,7 +71,9 @@ def test_people_see_who_earned_what(folder, capsys):
     assert "files in out/portfolio/" in shown
 
 
-def test_what_is_named_twice_is_traded_once_and_a_crowded_account_is_told(folder, capsys):
+def test_what_is_named_twice_is_traded_once_and_a_whole_account_is_cut_into_equal_parts(
+    folder, capsys
+):
     (folder / "c.yaml").write_text(CONFIG.replace("fraction: 0.3", "fraction: 1.0"))
     words = ["portfolio", "-c", "c.yaml", "--data", ".", "--strategies", "rsi", "sma_cross", "rsi"]
     assert main([*words, "--timeframes", "1h", "1h", "--output", "out"]) == 0
@@ -79,7 +81,13 @@ def test_what_is_named_twice_is_traded_once_and_a_crowded_account_is_told(folder
     slots = attribution.select("strategy", "symbol", "timeframe").rows()
     assert len(slots) == len(set(slots)) == 3 * 2
     shown = capsys.readouterr().out
-    assert "an entry takes 100% of the account, so of 6 strategies and pairs 1 had room" in shown
+    assert "an entry takes 1/2 of the account" in shown
+    trades = pl.read_csv(folder / "out" / "trades.csv")
+    spent = trades["quantity"].abs() * trades["entry_price"]
+    assert 0.4 * 100_000 < spent.max() < 0.7 * 100_000
+    (folder / "c.yaml").write_text(CONFIG)
+    main([*words, "--timeframes", "1h", "--output", "out"])
+    assert "an entry takes" not in capsys.readouterr().out
 
 
 def test_funding_is_charged_in_the_window_only_and_a_search_says_whose_it_charges(folder, capsys):

@@ -20,7 +20,7 @@ from crypto_bot.core import TRADE
 from crypto_bot.core.errors import CryptoBotError, DataError
 from crypto_bot.core.files import write_file, write_json
 from crypto_bot.core.timeframes import iso_time
-from crypto_bot.engine import SizingMethod
+from crypto_bot.engine import SizingMethod, SizingOptions
 from crypto_bot.engine.metrics import METRICS
 from crypto_bot.journal import Trial
 from crypto_bot.portfolio import (
@@ -60,14 +60,15 @@ def portfolio(options: argparse.Namespace) -> tuple[int, Result]:
         )
         try:
             slots, result = trade_account(bench, universe, options.strategies, options.timeframes)
-            _record(bench, run_id, universe, options, result)
+            sizing = account_sizing(bench, len(slots))
+            _record(bench, run_id, universe, options, sizing, result)
             folder = write_portfolio(slots, result, _folder(options, universe))
         except CryptoBotError as error:
             bench.journal.finish_run(run_id, "failed", {"error": str(error)})
             raise
         summary = portfolio_summary(result, folder, run_id)
         bench.journal.finish_run(run_id, "done", {"final_equity": result.metrics.final_equity})
-    lines = [*portfolio_lines(result), *crowded_lines(bench, len(slots), result)]
+    lines = [*portfolio_lines(result), *share_lines(bench, sizing)]
     say(options, *lines, f"files in {folder}")
     return 0, summary
 
@@ -101,7 +102,8 @@ def trade_account(
             "choose a finer timeframe or a longer lookback_days"
         )
     options = bench.settings.portfolio.of(PortfolioOptions)
-    result = simulate_portfolio(slots, costs=bench.costs, sizing=bench.sizing, options=options)
+    sizing = account_sizing(bench, len(slots))
+    result = simulate_portfolio(slots, costs=bench.costs, sizing=sizing, options=options)
     return slots, result
 
 
@@ -110,6 +112,7 @@ def _record(
     run_id: str,
     universe: Universe,
     options: argparse.Namespace,
+    sizing: SizingOptions,
     result: PortfolioResult,
 ) -> None:
     """A portfolio is one trial, whatever it holds."""
@@ -118,7 +121,7 @@ def _record(
         "pairs": list(universe.symbols),
         "exits": bench.exits.model_dump(mode="json"),
         "costs": bench.costs.model_dump(),
-        "sizing": bench.sizing.model_dump(mode="json"),
+        "sizing": sizing.model_dump(mode="json"),
         "portfolio": bench.settings.portfolio.model_dump(),
     }
     trial = Trial(
@@ -202,17 +205,22 @@ def portfolio_lines(result: PortfolioResult) -> list[str]:
     return lines
 
 
-def crowded_lines(bench: Workbench, slots: int, result: PortfolioResult) -> list[str]:
-    """That one entry takes the whole account, where that is why others were refused."""
-    most = bench.settings.portfolio.of(PortfolioOptions).max_exposure_frac
-    is_share = bench.sizing.method is SizingMethod.PERCENT_OF_EQUITY
-    room = int(most / bench.sizing.fraction + 1e-9)
-    refused = int((result.refusals["limit"] == "max_exposure_frac").sum())
-    if not is_share or room >= slots or refused <= result.metrics.trades:
+def account_sizing(bench: Workbench, slots: int) -> SizingOptions:
+    """The configured sizes, the whole account cut into equal parts: one a position it may hold."""
+    sizing = bench.sizing
+    if sizing.method is not SizingMethod.PERCENT_OF_EQUITY or sizing.fraction < 1.0:
+        return sizing
+    parts = min(slots, bench.settings.portfolio.max_open_positions)
+    return sizing.replace(fraction=1.0 / parts)
+
+
+def share_lines(bench: Workbench, sizing: SizingOptions) -> list[str]:
+    """That an entry takes a part of the account, where the configuration does not say which."""
+    if sizing.fraction == bench.sizing.fraction:
         return []
     return [
-        f"an entry takes {bench.sizing.fraction:.0%} of the account, so of {slots} strategies and "
-        f"pairs {max(room, 1)} had room at once; a smaller sizing.fraction lets more of them trade"
+        f"an entry takes 1/{1 / sizing.fraction:.0f} of the account, an equal part for each strategy "
+        "and pair up to portfolio.max_open_positions; sizing.fraction sets another share"
     ]
 
 
