@@ -274,6 +274,7 @@ def test_configured_symbols_are_the_universe(tmp_path):
     store_of(settings, market(3))
     assert set(gather_candles(settings).symbols) == {"SOL/USDT", "ETH/USDT"}
     assert gather_candles(settings, symbols=["BTC/USDT"]).symbols == ("BTC/USDT",)
+    assert gather_candles(settings, symbols=["BTCUSDT", "btc-usdt"]).symbols == ("BTC/USDT",)
 
 
 def test_a_folder_of_coarser_candles_works_at_their_timeframe_and_says_so(tmp_path):

@@ -30,6 +30,7 @@ from crypto_bot.market import (
     import_candles,
     import_funding,
     load_funding,
+    pair_symbol,
     resample,
     simulate_market,
 )
@@ -106,8 +107,8 @@ def gather_candles(
     ----------
     settings : Settings
     data : str | None          a folder or file to import first; its symbols are then the universe
-    symbols : sequence | None  restrict to these, else to `data.symbols` of the settings; an unknown
-                               one is refused with the nearest name
+    symbols : sequence | None  restrict to these, in any usual spelling, else to `data.symbols` of
+                               the settings; an unknown one is refused with the nearest name
     timeframes : sequence | None    those that `Universe.at` will be asked for; else the settings'
 
     Raises
@@ -121,7 +122,7 @@ def gather_candles(
     if timeframes is not None:
         settings = settings.model_copy(update={"timeframes": tuple(timeframes)})
     store = BarStore(settings.data.store_folder)
-    chosen = symbols or settings.data.symbols or None
+    chosen = _usual_spelling(symbols or settings.data.symbols) or None
     if data is not None:
         return _from_folder(settings, store, Path(data), chosen)
     is_stored = bool(store.catalog())
@@ -135,6 +136,13 @@ def gather_candles(
             return _simulated(settings, chosen, str(error))
         note = f"the last download was cut short and cannot go on: {error}"
         return _noted(_select(settings, store, chosen, f"store {store.root} (re-used)"), note)
+
+
+def _usual_spelling(symbols: Sequence[str]) -> Sequence[str]:
+    """`BTCUSDT` and `btc-usdt` as `BTC/USDT`; what is no pair as it came."""
+    if isinstance(symbols, DefaultPairs):
+        return symbols
+    return tuple(dict.fromkeys(pair_symbol(symbol) or symbol for symbol in symbols))
 
 
 def stored_candles(settings: Settings, symbols: Sequence[str] | None = None) -> Universe:
