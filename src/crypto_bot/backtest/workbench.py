@@ -15,12 +15,14 @@ from crypto_bot.config import Settings, load_settings, secret_values
 from crypto_bot.config.effects import compact_lines
 from crypto_bot.engine import CostOptions, ExitOptions, SizingOptions
 from crypto_bot.journal import Journal
+from crypto_bot.kernel_cache import kernels_were_cached
 from crypto_bot.registry import FolderRegistry, open_registry
 from crypto_bot.trading import PaperOptions, RiskLimits
 
 _LOG = logging.getLogger(__name__)
 SIMULATED_SUFFIX = "-simulated"
 """Ends the name of every folder that holds what came from an invented market."""
+COMPILES = "first run here: kernels are compiled as they are needed, about half a minute, once"
 
 
 @dataclass(frozen=True)
@@ -59,12 +61,17 @@ class Workbench:
         return PaperOptions(costs=self.costs, exits=exits, sizing=self.sizing, limits=limits)
 
     def start_lines(self) -> list[str]:
-        """Every key without effect here with its reason, on a few lines for a terminal."""
-        found = self.inactive_lines()
+        """Every key without effect here with its reason, on a few lines for a terminal.
+
+        And that this first run compiles, so that nobody takes the wait for a halt.
+        """
+        found, lines = self.inactive_lines(), []
+        if not kernels_were_cached():
+            lines.append(COMPILES)
         if not found:
-            return []
+            return lines
         head = f"settings without effect here ({len(found)}; line by line in {self.log.name}):"
-        return [head, *(f"  {line}" for line in compact_lines(found))]
+        return [*lines, head, *(f"  {line}" for line in compact_lines(found))]
 
     def inactive_lines(self) -> list[str]:
         """Every key without effect here with its reason, a line each."""

@@ -32,10 +32,7 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
 def inner_njit(function: _Function) -> _Function:
-    """Compile what compiled code alone calls: a door for Python would cost half the compiling.
-
-    Its name holds `njit`: by that word `kernel_cache` knows the sources that compiled code is made of.
-    """
+    """Compile what compiled code alone calls: a door for Python would cost half the compiling."""
     compiled: _Function = njit(**_COMPILED_ONLY)(function)
     return compiled
 
