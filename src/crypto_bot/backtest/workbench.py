@@ -65,13 +65,12 @@ class Workbench:
 
         And that this first run compiles, so that nobody takes the wait for a halt.
         """
-        found, lines = self.inactive_lines(), []
-        if not kernels_were_cached():
-            lines.append(COMPILES)
+        found = self.inactive_lines()
+        notes = [] if kernels_were_cached() else [COMPILES]
         if not found:
-            return lines
+            return notes
         head = f"settings without effect here ({len(found)}; line by line in {self.log.name}):"
-        return [*lines, head, *(f"  {line}" for line in compact_lines(found))]
+        return [head, *(f"  {line}" for line in compact_lines(found)), *notes]
 
     def inactive_lines(self) -> list[str]:
         """Every key without effect here with its reason, a line each."""
