@@ -198,9 +198,11 @@ def test_an_order_ends_with_its_time(term):
 
 def test_scale_in_averages_the_price_and_partial_exits_keep_it():
     plan = {0: lambda c: c.buy(2), 1: lambda c: c.buy(2), 2: lambda c: c.close_position(0.25)}
-    plan[3] = lambda c: c.close_position()
+    plan[3] = lambda c: (seen.append((c.position, c.entry_price)), c.close_position())
     candles = [FLAT, (100, 100, 100, 100), (110, 110, 110, 110), (120,) * 4, (90,) * 4]
+    seen = []
     result = play(candles, plan)
+    assert seen == [(3, 105)]
     assert fills(result) == [
         (1, "open", 2, 100, "OPEN"),
         (2, "open", 2, 110, "OPEN"),
