@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 from dataclasses import replace
@@ -17,7 +18,7 @@ from crypto_bot.backtest.candles import Universe
 from crypto_bot.backtest.cli import main
 from crypto_bot.backtest.logs import close_logging
 from crypto_bot.backtest.search_command import _ground_lines, _map_lines, _share, read_space
-from crypto_bot.backtest.search_pictures import colour_limit
+from crypto_bot.backtest.search_pictures import colour_limit, map_png
 from crypto_bot.backtest.showing import _heat_maps
 from crypto_bot.backtest.sweeping import StrategySweep, best_setting, rank_settings, run_sweep
 from crypto_bot.core import progress as progress_bars
@@ -201,6 +202,21 @@ def test_one_disaster_does_not_bleach_the_map():
     values = np.append(np.linspace(-2.0, 2.0, 40), [-40.0, np.nan]).reshape(6, 7)
     assert 1.5 < colour_limit(values) < 2.5
     assert colour_limit(np.full((2, 2), np.nan)) > 0
+
+
+def test_the_title_of_a_narrow_map_is_not_cut_off():
+    from matplotlib.image import imread
+
+    setting = Setting({"fast": 5, "slow": 20, "window": 14}, ExitOptions(stop_loss_frac=0.0123))
+    view = ParameterMap("fast", "slow", [5, 10], [20], np.array([[0.5, 1.0]]), setting, (0, 1))
+    plan = SimpleNamespace(
+        objective="recovery_factor",
+        space=SimpleNamespace(strategy="momentum_exploiter"),
+        bars=[SimpleNamespace(timeframe="15m")],
+    )
+    found = SimpleNamespace(picture=view, winner=SimpleNamespace(plan=plan))
+    pixels = imread(io.BytesIO(map_png(found, is_simulated=False)))
+    assert (pixels[:, -2:, :3] == 1.0).all()
 
 
 def test_a_plateau_below_nothing_is_not_told_in_thousands_of_percent():
