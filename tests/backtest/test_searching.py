@@ -194,8 +194,10 @@ def test_settings_that_trade_alike_are_one_row_and_the_winner_is_told_whole(fold
 )
 def test_better_cells_of_the_map_than_the_winner_are_told(values, told):
     view = ParameterMap("fast", "slow", [5, 10], [20, 40], np.array(values), None, (0, 1))
-    lines = _map_lines(SimpleNamespace(picture=view), "")
-    assert [line.partition(": the search was coarse")[0] for line in lines] == told
+    for method, advice in (("grid", "--trials or --method tpe"), ("tpe", "--trials")):
+        lines = _map_lines(SimpleNamespace(picture=view, wish=SimpleNamespace(method=method)), "")
+        ends = f": the search was coarse; take more {advice}"
+        assert lines == [line + ends for line in told]
 
 
 def test_one_disaster_does_not_bleach_the_map():
