@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 from dataclasses import replace
@@ -17,7 +18,7 @@ from crypto_bot.backtest.candles import Universe
 from crypto_bot.backtest.cli import main
 from crypto_bot.backtest.logs import close_logging
 from crypto_bot.backtest.search_command import _ground_lines, _map_lines, _share, read_space
-from crypto_bot.backtest.search_pictures import colour_limit
+from crypto_bot.backtest.search_pictures import colour_limit, map_png
 from crypto_bot.backtest.showing import _heat_maps
 from crypto_bot.backtest.sweeping import StrategySweep, best_setting, rank_settings, run_sweep
 from crypto_bot.core import progress as progress_bars
@@ -193,14 +194,31 @@ def test_settings_that_trade_alike_are_one_row_and_the_winner_is_told_whole(fold
 )
 def test_better_cells_of_the_map_than_the_winner_are_told(values, told):
     view = ParameterMap("fast", "slow", [5, 10], [20, 40], np.array(values), None, (0, 1))
-    lines = _map_lines(SimpleNamespace(picture=view), "")
-    assert [line.partition(": the search was coarse")[0] for line in lines] == told
+    for method, advice in (("grid", "--trials or --method tpe"), ("tpe", "--trials")):
+        lines = _map_lines(SimpleNamespace(picture=view, wish=SimpleNamespace(method=method)), "")
+        ends = f": the search was coarse; take more {advice}"
+        assert lines == [line + ends for line in told]
 
 
 def test_one_disaster_does_not_bleach_the_map():
     values = np.append(np.linspace(-2.0, 2.0, 40), [-40.0, np.nan]).reshape(6, 7)
     assert 1.5 < colour_limit(values) < 2.5
     assert colour_limit(np.full((2, 2), np.nan)) > 0
+
+
+def test_the_title_of_a_narrow_map_is_not_cut_off():
+    from matplotlib.image import imread
+
+    setting = Setting({"fast": 5, "slow": 20, "window": 14}, ExitOptions(stop_loss_frac=0.0123))
+    view = ParameterMap("fast", "slow", [5, 10], [20], np.array([[0.5, 1.0]]), setting, (0, 1))
+    plan = SimpleNamespace(
+        objective="recovery_factor",
+        space=SimpleNamespace(strategy="momentum_exploiter"),
+        bars=[SimpleNamespace(timeframe="15m")],
+    )
+    found = SimpleNamespace(picture=view, winner=SimpleNamespace(plan=plan))
+    pixels = imread(io.BytesIO(map_png(found, is_simulated=False)))
+    assert (pixels[:, -2:, :3] == 1.0).all()
 
 
 def test_a_plateau_below_nothing_is_not_told_in_thousands_of_percent():

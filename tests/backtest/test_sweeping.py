@@ -351,12 +351,24 @@ def test_view_and_optimize_show_hand_made_files(tmp_path, capsys, monkeypatch):
     assert "rsi_20240101_000000.csv" in shown
     assert "1.25" in shown
     assert "idle_20240101_000000.csv" in shown
+    assert "in sample: a record" in shown
     assert main(["optimize", "--cache-dir", ".", "--output", "best.json", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told == json.loads((tmp_path / "best.json").read_text())
     assert [r["strategy"] for r in told["top_strategies"]] == ["rsi"]
     assert main(["optimize", "--cache-dir", "."]) == 0
-    assert "1 of 1 results meet" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "1 of 1 results meet" in shown
+    assert "in sample: a record" in shown
+
+
+def test_optimize_keeps_a_perpetuals_name_and_its_timeframe_apart(tmp_path, capsys, monkeypatch):
+    from crypto_bot.backtest.cli import main
+
+    monkeypatch.chdir(tmp_path)
+    write_rows(tmp_path, "rsi_20240101_000000", {"sharpe": 1.25, "pair": "BTC/USDT:USDT"})
+    assert main(["optimize", "--cache-dir", "."]) == 0
+    assert "BTC/USDT:USDT  " in capsys.readouterr().out
 
 
 def test_a_sweep_can_be_shown_when_nothing_ever_traded(tmp_path, universe, bench):

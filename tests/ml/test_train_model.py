@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import io
 import json
 import os
 import subprocess
@@ -19,6 +20,7 @@ from crypto_bot.core.errors import ConfigError, DataError, ModelError, StorageEr
 from crypto_bot.features import S0_FEATURES
 from crypto_bot.ml import train_model
 from crypto_bot.ml.feature_engineering import create_features
+from crypto_bot.ml.figures import confusion_png
 from crypto_bot.ml.train_model import load_ml_model, train_ml_model
 from ml.guide_frames import df_5m
 
@@ -249,3 +251,14 @@ def test_killed_while_writing_the_folder_holds_whole_files_only_and_the_next_run
         load_ml_model(tmp_path)
     train_ml_model(create_features(df_5m(700)), output_folder=tmp_path)
     load_ml_model(tmp_path)
+
+
+def test_every_count_of_the_confusion_matrix_can_be_read():
+    from matplotlib.image import imread
+
+    pixels = imread(io.BytesIO(confusion_png(np.array([[368, 447], [350, 483]]), [0, 1])))
+    light = pixels[:, :, :3].mean(axis=2)
+    for row in (150, 415):
+        for column in (274, 527):
+            cell = light[row - 15 : row + 35, column - 25 : column + 25]
+            assert np.ptp(cell) > 0.3

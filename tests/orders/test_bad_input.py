@@ -167,6 +167,21 @@ def test_an_unknown_feature_or_one_that_never_settles_is_refused():
         OrderAccount("BTC/USDT", "1h", Reads("smaa_20"))
 
 
+def test_a_forgotten_comma_and_a_forgotten_call_are_told():
+    class Bare(Reads):
+        def features(self):
+            return self.read
+
+    for ask in (
+        lambda strategy: simulate_on_bar(BARS, strategy),
+        lambda strategy: OrderAccount("BTC/USDT", "1h", strategy),
+    ):
+        with pytest.raises(ConfigError, match=r"gave 'rsi_14'; write \('rsi_14',\)"):
+            ask(Bare("rsi_14"))
+        with pytest.raises(ConfigError, match=r"was the class Bare; write Bare\(\)"):
+            ask(Bare)
+
+
 def test_an_unknown_parameter_and_a_missing_on_bar_are_refused():
     with pytest.raises(ConfigError, match=r"Reads2.fats is not a parameter; did you mean 'fast'"):
         type("Reads2", (OnBarStrategy,), {"defaults": {"fast": 1}})(fats=2)

@@ -32,6 +32,10 @@ from crypto_bot.core.files import write_file, write_json
 
 FOLDERS = ("data/ml_training", "local_models", "out/backtests", "out/opt", "config")
 DEFAULT_PAIRS = DefaultPairs(("BTC/USDT", "ETH/USDT", "SOL/USDC"))
+IN_SAMPLE = (
+    "in sample: a record that `run` wrote is the best setting of its grid for that pair, "
+    "chosen on the same candles"
+)
 TEMPLATE = Path("config/ml_integration_template.yaml")
 
 
@@ -221,6 +225,7 @@ def view(options: argparse.Namespace) -> tuple[int, Result]:
     say(options, f"{'file':<44}{'records':>8}{'Sharpe':>9}{'return':>9}{'drawdown':>10}")
     for line in lines:
         say(options, _view_line(line))
+    say(options, IN_SAMPLE)
     return 0, {"folder": str(folder), "files": lines}
 
 
@@ -245,8 +250,9 @@ def optimize(options: argparse.Namespace) -> tuple[int, Result]:
     for row in top[:10]:
         say(
             options,
-            f"  {SIMULATED if row['is_simulated'] else ''}{row['strategy']:<14}{row['pair']:<12}{row['timeframe']:<5}Sharpe {row['sharpe']:6.2f}  return {row['pnl']:7.1%}",
+            f"  {SIMULATED if row['is_simulated'] else ''}{row['strategy']:<18} {row['pair']:<14} {row['timeframe']:<5}Sharpe {row['sharpe']:6.2f}  return {row['pnl']:7.1%}",
         )
+    say(options, IN_SAMPLE)
     if options.output is not None:
         write_json(Path(options.output), ranked)
         say(options, f"written: {options.output}")

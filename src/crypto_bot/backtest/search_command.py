@@ -242,7 +242,7 @@ def _map_lines(found: Searched, mark: str) -> list[str]:
     return [
         f"{mark}map       {int(better.sum())} settings round the winner do better, up to "
         f"{number(float(view.values[row, column]))} at {place}: the search was coarse; take more "
-        "--trials or --method tpe"
+        f"--trials{'' if found.wish.method == 'tpe' else ' or --method tpe'}"
     ]
 
 

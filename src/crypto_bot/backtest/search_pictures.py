@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from io import BytesIO
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
 _WRITTEN_CELLS = 200
 _EMPTY = "#d9dade"
+_NARROWEST = 5.6
+_LETTERS_AN_INCH = 12
+"""Of the title: a map of few columns must not cut it off."""
 _COLOURED = 0.9
 """Share of a map's cells within the colours' ends."""
 
@@ -28,7 +32,8 @@ def map_png(searched: Searched, *, is_simulated: bool) -> bytes:
     view = searched.picture
     if view is None:
         raise ValueError("picture must be drawn first")
-    figure = _figure(1.9 + 0.62 * len(view.across), 1.9 + 0.42 * max(len(view.down), 3))
+    width = max(1.9 + 0.62 * len(view.across), _NARROWEST)
+    figure = _figure(width, 1.9 + 0.42 * max(len(view.down), 3))
     axes = figure.subplots()
     largest = colour_limit(view.values)
     image = axes.imshow(
@@ -46,10 +51,10 @@ def map_png(searched: Searched, *, is_simulated: bool) -> bytes:
     name = searched.winner.plan.objective
     bar = figure.colorbar(image, ax=axes, label=name, shrink=0.85, pad=0.02, extend="both")
     bar.outline.set_visible(False)
+    title = f"{place_of(searched.winner)}: {name} round the winner (ringed), in sample"
+    room = int(_LETTERS_AN_INCH * (width - 0.8))
     axes.set_title(
-        f"{place_of(searched.winner)}: {name} round the winner (ringed), in sample\n{_rest(view)}",
-        fontsize=10,
-        loc="left",
+        "\n".join(fill(line, room) for line in (title, _rest(view))), fontsize=10, loc="left"
     )
     return _png(figure, is_simulated)
 

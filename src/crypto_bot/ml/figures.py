@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 def confusion_png(matrix: npt.NDArray[Any], labels: list[int]) -> bytes:
     """Counts of truth (rows) against prediction (columns)."""
     figure, axes = _figure(8.0, 6.0)
-    axes.imshow(matrix, cmap="Blues")
+    axes.imshow(matrix, cmap="Blues", vmin=0)  # as dark as the text assumes
     axes.set_xticks(range(len(labels)), [str(label) for label in labels])
     axes.set_yticks(range(len(labels)), [str(label) for label in labels])
     for row in range(len(labels)):

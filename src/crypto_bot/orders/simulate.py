@@ -145,6 +145,17 @@ def rules_of(
     strategy: OnBarStrategy, costs: CostOptions, sizing: SizingOptions, *, has_funding: bool
 ) -> MatchingRules:
     """The account's rules as scalars."""
+    if isinstance(strategy, type):
+        raise ConfigError(
+            f"strategy must be an instance, was the class {strategy.__name__}; "
+            f"write {strategy.__name__}()"
+        )
+    names = strategy.features()
+    if isinstance(names, str):
+        raise ConfigError(
+            f"{strategy.name}.features() must give a tuple of names, gave {names!r}; "
+            f"write ({names!r},)"
+        )
     return matching_rules(costs, exits_of(strategy, sizing), sizing, has_funding=has_funding)
 
 
