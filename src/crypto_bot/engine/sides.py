@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from crypto_bot.core.arrays import Index, PerBar, PerBarDirection
+from crypto_bot.core.arrays import Index, PerBarDirection
 from crypto_bot.engine.uncounted import inlined, uncounted
 
 Words = npt.NDArray[np.int64]
