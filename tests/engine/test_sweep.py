@@ -130,9 +130,9 @@ def test_each_feature_is_computed_once(monkeypatch):
 
     asked, real = [], features.compute_features
 
-    def counting(bars, names):
+    def counting(bars, names, **room):
         asked.extend(names)
-        return real(bars, names)
+        return real(bars, names, **room)
 
     monkeypatch.setattr(features, "compute_features", counting)
     sweep([BARS], ["sma_cross"], grids={"sma_cross": GRID}, exits=EXITS)

@@ -48,3 +48,17 @@ def test_a_column_the_table_lacks_is_refused_with_the_nearest():
 
 def test_a_table_with_a_feature_that_never_settles_never_settles():
     assert compute_features(random_bars(10), ["sma_5", "obv"]).settled_bars is None
+
+
+def test_a_table_is_written_where_it_is_asked_for():
+    bars, names = random_bars(100), ["sma_5", "rsi_14"]
+    room = np.zeros((4, len(bars)))
+    table = compute_features(bars, names, out=room[::2])
+    assert np.array_equal(room[::2].T, compute_features(bars, names).values, equal_nan=True)
+    assert np.shares_memory(table.values, room)
+    assert not room[1::2].any()
+
+
+def test_room_of_another_shape_is_refused():
+    with pytest.raises(ConfigError, match=r"out must have the shape .*\(1, 100\), was \(1, 99\)"):
+        compute_features(random_bars(100), ["sma_5"], out=np.empty((1, 99)))

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from crypto_bot.strategies import Strategy
 
 MOST_SETTINGS = 10_000_000
+_JSON = json.JSONEncoder(sort_keys=True)
 _CHUNK_BYTES = 8_000_000
 _CHUNK_SETTINGS = 256
 """Enough that reading the columns from memory costs less than comparing them."""
@@ -239,13 +240,17 @@ def _run(chunk: _Chunk) -> tuple[pl.DataFrame, list[SkippedTrial]]:
     bars, plan = chunk.bars, chunk.plan
     tried: list[Strategy] = []
     settled: list[int] = []
+    compared: dict[int, tuple[int, int]] = {}
     skipped: list[SkippedTrial] = []
     sides = empty_sides(len(chunk.settings), len(bars) - chunk.first)
     for setting in chunk.settings:
         try:
             settled.append(_first_settled(chunk, setting))
-            if _compared(chunk, setting) is None:
+            rows = _compared(chunk, setting)
+            if rows is None:
                 _pack_signals(chunk, setting, sides, len(tried))
+            else:
+                compared[len(tried)] = rows
             tried.append(setting)
         except DataError as error:
             settled = settled[: len(tried)]
@@ -254,9 +259,8 @@ def _run(chunk: _Chunk) -> tuple[pl.DataFrame, list[SkippedTrial]]:
     if chunk.stretch is None or not tried:
         return pl.DataFrame(schema=SWEEP_SCHEMA), skipped
     sides = Sides(*(words[: len(tried)] for words in sides))
-    _compare(chunk, tried, sides)
-    for row, first in enumerate(settled):
-        sides.forget(row, max(0, first - chunk.first))
+    _compare(chunk, compared, sides)
+    sides.forget(np.array(settled) - chunk.first)
     exits = [exits_for(tried[0], options) for options in plan.exits]
     tallies = [_tally(chunk, chunk.stretch, sides, options) for options in exits]
     by_setting = np.stack(tallies, axis=1).reshape(len(tried) * len(exits), -1)
@@ -273,14 +277,12 @@ def _compared(chunk: _Chunk, setting: Strategy) -> tuple[int, int] | None:
     return columns.rows[above], columns.rows[below]
 
 
-def _compare(chunk: _Chunk, tried: Sequence[Strategy], sides: Sides) -> None:
-    """Write the sides of the settings that compare two features."""
-    places = {row: _compared(chunk, setting) for row, setting in enumerate(tried)}
-    rows = {row: pair for row, pair in places.items() if pair is not None}
-    if rows and chunk.columns is not None:
-        above, below = np.array(list(rows.values()), np.int64).T.copy()
-        kept = np.array(list(rows), np.int64)
-        compare_rows(chunk.columns.values, above, below, chunk.first, kept, *sides)
+def _compare(chunk: _Chunk, compared: Mapping[int, tuple[int, int]], sides: Sides) -> None:
+    """Write the sides of the settings that compare two features: setting -> their rows."""
+    if compared and chunk.columns is not None:
+        above, below = np.array(list(compared.values()), np.int64).T.copy()
+        settings = np.array(list(compared), np.int64)
+        compare_rows(chunk.columns.values, above, below, chunk.first, settings, *sides)
 
 
 def _pack_signals(chunk: _Chunk, setting: Strategy, sides: Sides, row: int) -> None:
@@ -297,8 +299,7 @@ def _tally(chunk: _Chunk, stretch: Stretch, sides: Sides, exits: ExitOptions) ->
     unsettled = min(settled_bars(known, chunk.bars.timeframe) - chunk.first, len(stretch.bars))
     if unsettled > 0:
         sides = Sides(*(words.copy() for words in sides))
-        for setting in range(len(sides.up)):
-            sides.forget(setting, unsettled)
+        sides.forget(np.full(len(sides.up), unsettled))
     return stretch.tally(sides, exits)
 
 
@@ -329,7 +330,7 @@ def _first_settled(chunk: _Chunk, setting: Strategy) -> int:
 
 
 def _json(setting: Strategy) -> str:
-    return json.dumps(setting.parameters.model_dump(mode="json"), sort_keys=True)
+    return _JSON.encode(setting.parameters.model_dump(mode="json"))
 
 
 def _frame(

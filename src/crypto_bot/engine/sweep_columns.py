@@ -53,7 +53,7 @@ def _compute(
     from crypto_bot.features import compute_features
 
     def write(first: int) -> None:
-        values[first::parts] = compute_features(bars, names[first::parts]).values.T
+        compute_features(bars, names[first::parts], out=values[first::parts])
 
     for _ in pool.map(write, range(parts)):
         pass

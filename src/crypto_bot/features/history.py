@@ -65,7 +65,9 @@ class FeatureTable:
         return self.names.index(name)
 
 
-def compute_features(bars: Bars, names: Sequence[str] = S0_FEATURES) -> FeatureTable:
+def compute_features(
+    bars: Bars, names: Sequence[str] = S0_FEATURES, *, out: PerBarFeature | None = None
+) -> FeatureTable:
     """Compute features of every bar.
 
     Parameters
@@ -73,6 +75,7 @@ def compute_features(bars: Bars, names: Sequence[str] = S0_FEATURES) -> FeatureT
     bars : Bars
     names : feature names, any windows and longer timeframes (see `feature`); each distinct part is
         computed once
+    out : float64 (features, bars), written, whose transpose is then `values`; None: fresh memory
 
     Returns
     -------
@@ -81,7 +84,7 @@ def compute_features(bars: Bars, names: Sequence[str] = S0_FEATURES) -> FeatureT
     Raises
     ------
     ConfigError    if a name is unknown, given twice, or none is given, or its timeframe is no
-                   multiple of the bars'; before anything is computed
+                   multiple of the bars', or `out` has another shape; before anything is computed
 
     Notes
     -----
@@ -97,7 +100,10 @@ def compute_features(bars: Bars, names: Sequence[str] = S0_FEATURES) -> FeatureT
     [[nan, nan], [1.5, 1.0], [2.5, 0.5], [3.5, 0.33333333333333326]]
     """
     plan = plan_features(names, bars.timeframe)
-    values = np.empty((len(plan.features), len(bars)))
+    shape = (len(plan.features), len(bars))
+    values = np.empty(shape) if out is None else out
+    if values.shape != shape:
+        raise ConfigError(f"out must have the shape (features, bars) {shape}, was {values.shape}")
     run_plan(plan, plan.start.copy(), bars, values)
     return FeatureTable(plan.features, values.T)
 
