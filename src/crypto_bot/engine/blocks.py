@@ -41,7 +41,7 @@ class Marks(NamedTuple):
     """What valuing positions asks besides."""
 
     close_sums: PerBar  # (bars + 1,): sum of the closes before each bar
-    day_ends: Index  # (days,)
+    day_ends: Index  # (days + 1,): the last lies past all bars
     day_closes: PerBar  # (days,): the closes there
 
 
@@ -71,7 +71,7 @@ def prepare_marks(bars: Bars) -> Marks:
     sums = np.empty(len(bars) + 1)
     sum_blocks(bars.close, sums)
     ends = day_ends(bars.close_time)
-    return Marks(sums, ends, bars.close[ends])
+    return Marks(sums, np.append(ends, np.iinfo(np.int64).max), bars.close[ends])
 
 
 def _extremes(high: PerBar, low: PerBar) -> tuple[PerBar, PerBar]:

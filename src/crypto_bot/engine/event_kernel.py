@@ -18,7 +18,7 @@ from crypto_bot.core.arrays import Index, PerBar
 from crypto_bot.core.orders import ExitReason
 from crypto_bot.engine.account import NO_REASON, plain_levels, touched_exit
 from crypto_bot.engine.blocks import BLOCK_BITS, WIDE_BITS, Market
-from crypto_bot.engine.rules import FLAT, NEVER, MatchingRules
+from crypto_bot.engine.rules import FLAT, NEVER, PERCENT, MatchingRules
 from crypto_bot.engine.sides import Runs
 from crypto_bot.engine.sizing import entry_quantity
 from crypto_bot.engine.uncounted import inlined, uncounted
@@ -42,6 +42,8 @@ class Positions(NamedTuple):
     cash: PerBar  # while held
     reason: npt.NDArray[np.int8]
     is_at_open: npt.NDArray[np.bool_]
+    best: PerBar  # the equity of its closes lies between these
+    worst: PerBar
 
 
 class WalkState(NamedTuple):
@@ -82,6 +84,8 @@ def room_for_positions(rows: int) -> Positions:
         np.empty(rows),
         np.empty(rows, np.int8),
         np.empty(rows, np.bool_),
+        np.empty(rows),
+        np.empty(rows),
     )
 
 
@@ -124,6 +128,10 @@ def walk_positions(
     bars = len(market.close)
     bar, run, side, wait, cash, refused, ambiguous, is_over = state
     row = 0
+    if side == 0 and not is_over and _is_straight(rules):
+        row, bar, run, cash, is_over = _walk_straight(
+            market, runs, count, bar, run, cash, rules, found
+        )
     while row < len(found.entry_bar) and not is_over:
         if side == 0:
             bar, run = _next_entry(runs, count, bar, run, rules)
@@ -142,10 +150,13 @@ def walk_positions(
         cash -= quantity * price + fee
         found.entry_bar[row], found.entry_price[row] = bar, price
         found.quantity[row], found.entry_fee[row], found.cash[row] = quantity, fee, cash
-        end, run = _find_exit(market, runs, count, bar, run, side, price, cash, quantity, rules)
+        end, run, best, worst = _find_exit(
+            market, runs, count, bar, run, side, price, cash, quantity, rules
+        )
         fee = size * end.price * end.fee_frac
         found.exit_bar[row], found.exit_price[row], found.exit_fee[row] = end.bar, end.price, fee
         found.reason[row], found.is_at_open[row] = end.reason, end.is_at_open
+        found.best[row], found.worst[row] = best, worst
         row += 1
         cash += quantity * end.price - fee
         ambiguous += 1 if end.is_ambiguous else 0
@@ -157,6 +168,99 @@ def walk_positions(
         else:
             side, bar = 0, bar + rules.cooldown_bars
     return row, WalkState(bar, run, side, wait, cash, refused, ambiguous, is_over)
+
+
+@inlined
+def _is_without_levels(rules: MatchingRules) -> bool:
+    return (
+        rules.stop_loss_frac == np.inf
+        and rules.take_profit_frac == np.inf
+        and rules.trailing_stop_frac == np.inf
+    )
+
+
+@inlined
+def _is_straight(rules: MatchingRules) -> bool:
+    """Whether nothing but the next run ends a position, so that the runs are the positions."""
+    return (
+        rules.signal_exit != NEVER
+        and rules.max_holding_bars == 0
+        and rules.cooldown_bars == 0
+        and rules.method == PERCENT
+        and rules.quantity_step == 0.0
+        and rules.needs_new_signal
+        and _is_without_levels(rules)
+    )
+
+
+@uncounted
+def _walk_straight(
+    market: Market,
+    runs: Runs,
+    count: int,
+    bar: int,
+    run: int,
+    cash: float,
+    rules: MatchingRules,
+    found: Positions,
+) -> tuple[int, int, int, float, bool]:
+    """`walk_positions` of a flat account where the runs are the positions.
+
+    Stops before a position that is refused or may be ruined: `walk_positions` looks closer. Returns
+    how many were written, and the bar, run and cash to go on with unless all is over.
+    """
+    bars = len(market.close)
+    row = 0
+    while runs.start[run] < bar:
+        run += 1
+    while row < len(found.entry_bar):
+        while run < count and not _can_enter(runs.side[run], rules):
+            run += 1
+        first = runs.start[run] + 1
+        if first >= bars:
+            return row, bar, run, cash, True
+        side = runs.side[run] + 0
+        price = market.open[first] * (1.0 + side * rules.slippage_frac)
+        size = entry_quantity(cash, price, rules)
+        quantity = side * size
+        fee = size * price * rules.taker_fee_frac
+        held = cash - (quantity * price + fee)
+        later = run + 1
+        while later < count and runs.side[later] != -side and (rules.signal_exit != FLAT):
+            later += 1
+        until = min(runs.start[later] + 1, bars)
+        best, worst = _bounds(market, first, until, held, quantity)
+        if size == 0.0 or worst <= 0.0:
+            return row, first - 1, run, cash, False
+        found.entry_bar[row], found.entry_price[row] = first, price
+        found.quantity[row], found.entry_fee[row], found.cash[row] = quantity, fee, held
+        found.best[row], found.worst[row] = best, worst
+        is_open = until == bars
+        price = 0.0 if is_open else market.open[until] * (1.0 - side * rules.slippage_frac)
+        fee = size * price * rules.taker_fee_frac
+        reason = _REVERSE if runs.side[later] == -side and _can_enter(-side, rules) else _SIGNAL
+        found.exit_bar[row], found.exit_price[row], found.exit_fee[row] = until, price, fee
+        found.reason[row], found.is_at_open[row] = NO_REASON if is_open else reason, True
+        cash = held + (quantity * price - fee)
+        row, run = row + 1, later
+        if cash <= 0.0 and reason != _REVERSE:
+            return row, bar, run, cash, True
+    return row, runs.start[run], run, cash, False
+
+
+@inlined
+def _bounds(
+    market: Market, first: int, until: int, cash: float, quantity: float
+) -> tuple[float, float]:
+    """What the equity of closes first .. until - 1 lies between, the highest first."""
+    block, last = first >> WIDE_BITS, (until - 1) >> WIDE_BITS
+    high, low = market.wide_close_high[block], market.wide_close_low[block]
+    while block < last:
+        block += 1
+        high = max(high, market.wide_close_high[block])
+        low = min(low, market.wide_close_low[block])
+    one, other = cash + quantity * high, cash + quantity * low
+    return max(one, other), min(one, other)
 
 
 @inlined
@@ -191,23 +295,26 @@ def _find_exit(
     cash: float,
     quantity: float,
     rules: MatchingRules,
-) -> tuple[Exit, int]:
-    """How a position entered at the open of `bar` ends, and a run that is not after that."""
+) -> tuple[Exit, int, float, float]:
+    """How a position entered at the open of `bar` ends, a run not after that, and its `_bounds`."""
     bars = len(market.close)
     decided, later_run, reason = _exit_decision(runs, count, bar, bars, run, side, rules)
     end = _first_touch(market, bar, min(decided, bars - 1), side, entry_price, rules)
     until = min(end.bar, decided + 1, bars)
-    ruin = _first_ruin(market, bar, until, cash, quantity)
+    best, worst = _bounds(market, bar, until, cash, quantity)
+    ruin = until if worst > 0.0 else _first_ruin(market, bar, until, cash, quantity)
     is_ruined = ruin < until
     if is_ruined:
         decided, reason = ruin, _STOP
     elif end.bar <= decided:
-        return end, run
+        return end, run, best, worst
     if decided + 1 >= bars:
-        return Exit(bars, 0.0, 0.0, NO_REASON, True, False, True), later_run
+        end = Exit(bars, 0.0, 0.0, NO_REASON, True, False, True)
+        return end, later_run, best, worst
     price = market.open[decided + 1] * (1.0 - side * rules.slippage_frac)
     fee_frac = rules.taker_fee_frac
-    return Exit(decided + 1, price, fee_frac, reason, True, False, is_ruined), later_run
+    end = Exit(decided + 1, price, fee_frac, reason, True, False, is_ruined)
+    return end, later_run, best, worst
 
 
 @inlined
@@ -237,8 +344,6 @@ def _exit_decision(
 @inlined
 def _first_ruin(market: Market, bar: int, until: int, cash: float, quantity: float) -> int:
     """The first close before `until` that leaves no equity; `until` where none does."""
-    if quantity > 0.0 and cash >= 0.0:
-        return until
     worst = market.wide_close_high if quantity < 0.0 else market.wide_close_low
     while bar < until:
         block = bar >> WIDE_BITS
@@ -253,45 +358,52 @@ def _first_ruin(market: Market, bar: int, until: int, cash: float, quantity: flo
 
 
 @inlined
-def _furthest(best: PerBar, bar: int, end: int, side: int, peak: float) -> float:
-    """The best of `peak` and the prices of these bars; the sign makes it one comparison a bar."""
-    sign = float(side)
-    furthest = peak * sign
-    for place in range(bar, end):
-        price = best[place] * sign
-        furthest = price if price > furthest else furthest
-    return furthest * sign
+def _furthest(
+    best: PerBar, block_best: PerBar, bar: int, end: int, sign: float, furthest: float
+) -> float:
+    """The largest of `furthest` and sign times the best prices of bars bar .. end - 1.
+
+    Those after the first block fill whole blocks.
+    """
+    begun = min(end, ((bar >> BLOCK_BITS) + 1) << BLOCK_BITS)
+    for place in range(bar, begun):
+        furthest = max(furthest, best[place] * sign)
+    for block in range(begun >> BLOCK_BITS, end >> BLOCK_BITS):
+        furthest = max(furthest, block_best[block] * sign)
+    return furthest
 
 
 @inlined
 def _first_touch(
     market: Market, first: int, last: int, side: int, entry_price: float, rules: MatchingRules
 ) -> Exit:
-    """The first stop or target hit in bars first .. last by a position entered at first's open."""
+    """The first stop or target hit in bars first .. last by a position entered at first's open.
+
+    Prices times the side are compared, so that one comparison serves both. `bound` is at least the
+    best price so far: that one itself is looked up only where a block may touch a level.
+    """
     untouched = Exit(len(market.close) + 1, 0.0, 0.0, NO_REASON, False, False, False)
-    is_trailing = rules.trailing_stop_frac < np.inf
-    if not is_trailing and rules.stop_loss_frac == np.inf and rules.take_profit_frac == np.inf:
+    if _is_without_levels(rules):
         return untouched
+    sign = float(side)
     best, block_best, block_worst = market.high, market.block_high, market.block_low
     if side < 0:
         best, block_best, block_worst = market.low, market.block_low, market.block_high
-    bar, peak = first, entry_price
+    stop = entry_price * (1.0 - side * rules.stop_loss_frac) * sign
+    target = entry_price * (1.0 + side * rules.take_profit_frac) * sign
+    trailing = 1.0 - side * rules.trailing_stop_frac
+    bar, known, peak, bound = first, first, entry_price * sign, entry_price * sign
     while bar <= last:
         block = bar >> BLOCK_BITS
         end = min((block + 1) << BLOCK_BITS, last + 1)
-        rises = (block_best[block] - peak) * side > 0.0
-        highest = block_best[block] if is_trailing and rises else peak
-        levels = plain_levels(side, entry_price, highest, rules)
-        is_calm = (block_worst[block] - levels.stop) * side > 0.0
-        if is_calm and (block_best[block] - levels.target) * side < 0.0:
-            if rises and end - bar == 1 << BLOCK_BITS:
-                peak = highest
-            elif rises and is_trailing:
-                peak = _furthest(best, bar, end, side, peak)
+        highest, lowest = block_best[block] * sign, block_worst[block] * sign
+        bound = max(bound, highest)
+        if lowest > stop and lowest > bound * trailing and highest < target:
             bar = end
             continue
+        peak = _furthest(best, block_best, known, bar, sign, peak)
         while bar < end:
-            levels = plain_levels(side, entry_price, peak, rules)
+            levels = plain_levels(side, entry_price, peak * sign, rules)
             reason, price, fee_frac, is_at_open, is_ambiguous = touched_exit(
                 side,
                 bar == first,
@@ -305,6 +417,7 @@ def _first_touch(
             )
             if reason != NO_REASON:
                 return Exit(bar, price, fee_frac, reason, is_at_open, is_ambiguous, False)
-            peak = best[bar] if (best[bar] - peak) * side > 0.0 else peak
+            peak = max(peak, best[bar] * sign)
             bar += 1
+        known, bound = bar, peak
     return untouched

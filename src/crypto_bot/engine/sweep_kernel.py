@@ -17,7 +17,7 @@ from numba import njit
 
 from crypto_bot.core.arrays import PerBar
 from crypto_bot.engine.account import NO_REASON
-from crypto_bot.engine.blocks import BLOCK_BITS, WIDE_BITS, Market, Marks
+from crypto_bot.engine.blocks import BLOCK_BITS, Market, Marks
 from crypto_bot.engine.event_kernel import (
     Positions,
     WalkState,
@@ -35,9 +35,9 @@ from crypto_bot.engine.metrics import (
 )
 from crypto_bot.engine.rules import MatchingRules
 from crypto_bot.engine.sides import Runs, Sides, Words, find_runs, room_for_runs
-from crypto_bot.engine.uncounted import inlined, uncounted
+from crypto_bot.engine.uncounted import uncounted
 
-_ROWS = 128
+_ROWS = 512
 """Positions found before they are judged: they stay in the nearest cache."""
 
 
@@ -46,10 +46,6 @@ class Scratch(NamedTuple):
 
     runs: Runs
     found: Positions
-    closes: PerBar  # (rows,): sum of the closes of each position
-    before: PerBar  # (rows,): cash before each
-    best: PerBar  # (rows,): the equity of its closes lies between these
-    worst: PerBar
     daily: PerBar  # (days,): equity at the end of each day
 
 
@@ -91,11 +87,7 @@ def tally_sides(
     scratch = Scratch(
         room_for_runs(len(market.close)),
         room_for_positions(_ROWS),
-        np.empty(_ROWS),
-        np.empty(_ROWS),
-        np.empty(_ROWS),
-        np.empty(_ROWS),
-        np.empty(len(marks.day_ends)),
+        np.empty(len(marks.day_closes)),
     )
     return sweep_kernel(market, marks, *sides, start_walk(initial_cash), rules, scratch)
 
@@ -136,70 +128,55 @@ def _tally_setting(
     while not state.is_over:
         rows, state = walk_positions(market, scratch.runs, count, state, rules, scratch.found)
         book = _book_positions(market, marks, book, rows, scratch)
-    return _close_book(market, marks, book, initial_cash, scratch.daily)
+    return _close_book(market, book, initial_cash, scratch.daily)
 
 
 @uncounted
 def _book_positions(market: Market, marks: Marks, book: Book, rows: int, scratch: Scratch) -> Book:
     """Add positions to the book, and the flat closes before each."""
-    found, daily = scratch.found, scratch.daily
-    marked, day, cash, quantity = book.marked, book.day, book.cash, 0.0
-    equity_sum, held_closes, traded, fees = 0.0, 0, 0.0, 0.0
-    trades, wins, profit, loss = rows, 0, 0.0, 0.0
-    # Read by themselves first: these wait for memory, and so wait together.
+    if rows == 0:
+        return book
+    found = scratch.found
+    traded, fees, wins, profit, loss = 0.0, 0.0, 0, 0.0, 0.0
+    is_open = found.reason[rows - 1] == NO_REASON
+    closed = rows - 1 if is_open else rows
     for row in range(rows):
-        first, until = found.entry_bar[row], found.exit_bar[row]
-        scratch.closes[row] = marks.close_sums[until] - marks.close_sums[first]
-    for row in range(rows):
-        scratch.before[row] = cash
-        first, until = found.entry_bar[row], found.exit_bar[row]
-        if first > marked:
-            day = _mark_days(marks, day, first, cash, 0.0, daily)
-            equity_sum += cash * (first - marked)
-        quantity, held = found.quantity[row], found.cash[row]
-        entry_fee, exit_fee = found.entry_fee[row], found.exit_fee[row]
-        entry_price, price = found.entry_price[row], found.exit_price[row]
-        scratch.best[row], scratch.worst[row] = _bounds(market, first, until, held, quantity)
-        day = _mark_days(marks, day, until, held, quantity, daily)
-        equity_sum += held * (until - first) + quantity * scratch.closes[row]
-        held_closes += until - first
-        marked, cash = until, held + (quantity * price - exit_fee)
-        traded += abs(quantity) * (entry_price + price)
-        fees += entry_fee + exit_fee
-        if found.reason[row] == NO_REASON:
-            trades -= 1
-            break
-        pnl = (price - entry_price) * quantity - (entry_fee + exit_fee)
+        size = abs(found.quantity[row])
+        traded += size * (found.entry_price[row] + found.exit_price[row])
+        fees += found.entry_fee[row] + found.exit_fee[row]
+    for row in range(closed):
+        fee = found.entry_fee[row] + found.exit_fee[row]
+        pnl = (found.exit_price[row] - found.entry_price[row]) * found.quantity[row] - fee
         wins += 1 if pnl > 0.0 else 0
         profit += max(pnl, 0.0)
         loss += max(-pnl, 0.0)
-    is_open = trades < rows
+    marked, day, cash, equity_sum, held_closes, drawdown = _mark_positions(
+        market, marks, book, rows, scratch
+    )
     return Book(
         marked,
         day,
         cash,
-        quantity if is_open else 0.0,
+        found.quantity[rows - 1] if is_open else 0.0,
         book.equity_sum + equity_sum,
         book.held_closes + held_closes,
         book.traded + traded,
         book.fees + fees,
-        book.trades + trades,
+        book.trades + closed,
         book.wins + wins,
         book.profit + profit,
         book.loss + loss,
-        _mark_positions(market, book, rows, cash, daily[book.day : day], scratch),
+        drawdown,
     )
 
 
 @uncounted
-def _close_book(
-    market: Market, marks: Marks, book: Book, initial_cash: float, daily: PerBar
-) -> Tally:
+def _close_book(market: Market, book: Book, initial_cash: float, daily: PerBar) -> Tally:
     """Mark what is flat at the end; the sums of the whole."""
     bars, drawdown = len(market.close), book.drawdown
     equity_sum = book.equity_sum
     if book.marked < bars:
-        _mark_days(marks, book.day, bars, book.cash, 0.0, daily)
+        daily[book.day :] = book.cash
         drawdown = mark_drawdown(drawdown, book.marked, book.cash)
         equity_sum += book.cash * (bars - book.marked)
     drawdown = end_drawdown(drawdown, bars - 1)
@@ -222,65 +199,65 @@ def _close_book(
     )
 
 
-@inlined
-def _mark_days(
-    marks: Marks,
-    day: int,
-    until: int,
-    cash: float,
-    quantity: float,
-    daily: PerBar,
-) -> int:
-    """Equity at the ends of the days whose last close is before `until`; the next day."""
-    while day < len(daily) and marks.day_ends[day] < until:
-        daily[day] = cash + quantity * marks.day_closes[day]
-        day += 1
-    return day
+@uncounted
+def _mark_positions(
+    market: Market, marks: Marks, book: Book, rows: int, scratch: Scratch
+) -> tuple[int, int, float, float, int, Drawdown]:
+    """Mark every close of the positions and of the flat stretches before them.
 
-
-@inlined
-def _bounds(
-    market: Market, first: int, until: int, cash: float, quantity: float
-) -> tuple[float, float]:
-    """What the equity of closes first .. until - 1 lies between, the highest first."""
-    block, last = first >> WIDE_BITS, (until - 1) >> WIDE_BITS
-    high, low = market.wide_close_high[block], market.wide_close_low[block]
-    while block < last:
-        block += 1
-        high = max(high, market.wide_close_high[block])
-        low = min(low, market.wide_close_low[block])
-    if quantity < 0.0:
-        high, low = low, high
-    return cash + quantity * high, cash + quantity * low
+    While no position may make a new peak, the order of the marks is of no interest: those at the
+    ends of days and of the flat stretches come first, and the lowest of them spares a look at most
+    positions.
+    """
+    found, daily = scratch.found, scratch.daily
+    marked, day, cash, drawdown = book.marked, book.day, book.cash, book.drawdown
+    equity_sum, held_closes = 0.0, 0
+    since, lowest = 0, math.inf
+    for row in range(rows):
+        first, until = found.entry_bar[row], found.exit_bar[row]
+        quantity, held = found.quantity[row], found.cash[row]
+        closes = marks.close_sums[until] - marks.close_sums[first]
+        equity_sum += cash * (first - marked) + (held * (until - first) + quantity * closes)
+        held_closes += until - first
+        if first > marked:
+            if cash > drawdown.peak:
+                drawdown = _mark_lows(market, drawdown, lowest, since, row, found)
+                drawdown = mark_drawdown(drawdown, marked, cash)
+                since, lowest = row, math.inf
+            lowest = min(lowest, cash)
+        may_rise = found.best[row] > drawdown.peak
+        if may_rise:
+            drawdown = _mark_lows(market, drawdown, lowest, since, row, found)
+            drawdown = _mark_closes(market, drawdown, first, until, held, quantity)
+        while marks.day_ends[day] < until:
+            mark = cash if marks.day_ends[day] < first else held + quantity * marks.day_closes[day]
+            daily[day] = mark
+            lowest = min(lowest, mark)
+            day += 1
+        if may_rise:
+            since, lowest = row + 1, math.inf
+        marked, cash = until, held + (quantity * found.exit_price[row] - found.exit_fee[row])
+    drawdown = _mark_lows(market, drawdown, lowest, since, rows, found)
+    return marked, day, cash, equity_sum, held_closes, drawdown
 
 
 @uncounted
-def _mark_positions(
-    market: Market, book: Book, rows: int, after: float, known: PerBar, scratch: Scratch
+def _mark_lows(
+    market: Market, drawdown: Drawdown, lowest: float, since: int, rows: int, found: Positions
 ) -> Drawdown:
-    """Mark every close of the positions and of the flat stretches before them.
-
-    `known` are some of those marks. While none makes a new peak their order is of no interest, and
-    the lowest of them spares a look at most positions.
-    """
-    found, before, best, worst = scratch.found, scratch.before, scratch.best, scratch.worst
-    drawdown, marked = book.drawdown, book.marked
-    highest, lowest = after, math.inf
-    for row in range(rows):
-        highest = max(highest, max(best[row], before[row]))
-    for mark in known:
-        lowest = min(lowest, mark)
-    if highest <= drawdown.peak and lowest < drawdown.trough:
-        drawdown = mark_drawdown(drawdown, marked, lowest)
-    for row in range(rows):
-        first, until = found.entry_bar[row], found.exit_bar[row]
-        if first > marked:
-            drawdown = mark_drawdown(drawdown, marked, before[row])
-        if best[row] > drawdown.peak or worst[row] < drawdown.trough:
+    """Mark positions since .. rows - 1, none of which makes a peak; `lowest` is one of their marks."""
+    if lowest < drawdown.trough:
+        drawdown = mark_drawdown(drawdown, 0, lowest)
+    for row in range(since, rows):
+        if found.worst[row] < drawdown.trough:
             drawdown = _mark_closes(
-                market, drawdown, first, until, found.cash[row], found.quantity[row]
+                market,
+                drawdown,
+                found.entry_bar[row],
+                found.exit_bar[row],
+                found.cash[row],
+                found.quantity[row],
             )
-        marked = until
     return drawdown
 
 
