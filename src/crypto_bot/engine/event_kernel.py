@@ -16,8 +16,9 @@ import numpy.typing as npt
 
 from crypto_bot.core.arrays import Index, PerBar
 from crypto_bot.core.orders import ExitReason
-from crypto_bot.engine.account import NO_REASON, plain_levels, touched_exit
-from crypto_bot.engine.blocks import BLOCK_BITS, WIDE_BITS, Market
+from crypto_bot.engine.account import NO_REASON
+from crypto_bot.engine.blocks import WIDE_BITS, Market
+from crypto_bot.engine.first_touch import Exit, first_touch, is_without_levels
 from crypto_bot.engine.rules import FLAT, NEVER, PERCENT, MatchingRules
 from crypto_bot.engine.sides import Runs
 from crypto_bot.engine.sizing import entry_quantity
@@ -59,18 +60,6 @@ class WalkState(NamedTuple):
     is_over: bool
 
 
-class Exit(NamedTuple):
-    """How a position ends: at `bar`, which is past the last one where it stays open."""
-
-    bar: int
-    price: float
-    fee_frac: float
-    reason: int
-    is_at_open: bool
-    is_ambiguous: bool
-    is_last: bool  # nothing is entered again: ruin, or the end of the bars
-
-
 def room_for_positions(rows: int) -> Positions:
     """Room for this many positions."""
     return Positions(
@@ -92,12 +81,6 @@ def room_for_positions(rows: int) -> Positions:
 def start_walk(cash: float) -> WalkState:
     """A flat account before the first close."""
     return WalkState(0, 0, 0, 0, float(cash), 0, 0, False)
-
-
-def has_levels(rules: MatchingRules) -> bool:
-    """Whether an exit hangs on a price, so that the market's blocks of highs and lows are read."""
-    distances = (rules.stop_loss_frac, rules.take_profit_frac, rules.trailing_stop_frac)
-    return min(distances) < np.inf
 
 
 @uncounted
@@ -171,15 +154,6 @@ def walk_positions(
 
 
 @inlined
-def _is_without_levels(rules: MatchingRules) -> bool:
-    return (
-        rules.stop_loss_frac == np.inf
-        and rules.take_profit_frac == np.inf
-        and rules.trailing_stop_frac == np.inf
-    )
-
-
-@inlined
 def _is_straight(rules: MatchingRules) -> bool:
     """Whether nothing but the next run ends a position, so that the runs are the positions."""
     return (
@@ -189,7 +163,7 @@ def _is_straight(rules: MatchingRules) -> bool:
         and rules.method == PERCENT
         and rules.quantity_step == 0.0
         and rules.needs_new_signal
-        and _is_without_levels(rules)
+        and is_without_levels(rules)
     )
 
 
@@ -299,7 +273,7 @@ def _find_exit(
     """How a position entered at the open of `bar` ends, a run not after that, and its `_bounds`."""
     bars = len(market.close)
     decided, later_run, reason = _exit_decision(runs, count, bar, bars, run, side, rules)
-    end = _first_touch(market, bar, min(decided, bars - 1), side, entry_price, rules)
+    end = first_touch(market, bar, min(decided, bars - 1), side, entry_price, rules)
     until = min(end.bar, decided + 1, bars)
     best, worst = _bounds(market, bar, until, cash, quantity)
     ruin = until if worst > 0.0 else _first_ruin(market, bar, until, cash, quantity)
@@ -355,69 +329,3 @@ def _first_ruin(market: Market, bar: int, until: int, cash: float, quantity: flo
                 bar += 1
         bar = end
     return until
-
-
-@inlined
-def _furthest(
-    best: PerBar, block_best: PerBar, bar: int, end: int, sign: float, furthest: float
-) -> float:
-    """The largest of `furthest` and sign times the best prices of bars bar .. end - 1.
-
-    Those after the first block fill whole blocks.
-    """
-    begun = min(end, ((bar >> BLOCK_BITS) + 1) << BLOCK_BITS)
-    for place in range(bar, begun):
-        furthest = max(furthest, best[place] * sign)
-    for block in range(begun >> BLOCK_BITS, end >> BLOCK_BITS):
-        furthest = max(furthest, block_best[block] * sign)
-    return furthest
-
-
-@inlined
-def _first_touch(
-    market: Market, first: int, last: int, side: int, entry_price: float, rules: MatchingRules
-) -> Exit:
-    """The first stop or target hit in bars first .. last by a position entered at first's open.
-
-    Prices times the side are compared, so that one comparison serves both. `bound` is at least the
-    best price so far: that one itself is looked up only where a block may touch a level.
-    """
-    untouched = Exit(len(market.close) + 1, 0.0, 0.0, NO_REASON, False, False, False)
-    if _is_without_levels(rules):
-        return untouched
-    sign = float(side)
-    best, block_best, block_worst = market.high, market.block_high, market.block_low
-    if side < 0:
-        best, block_best, block_worst = market.low, market.block_low, market.block_high
-    stop = entry_price * (1.0 - side * rules.stop_loss_frac) * sign
-    target = entry_price * (1.0 + side * rules.take_profit_frac) * sign
-    trailing = 1.0 - side * rules.trailing_stop_frac
-    bar, known, peak, bound = first, first, entry_price * sign, entry_price * sign
-    while bar <= last:
-        block = bar >> BLOCK_BITS
-        end = min((block + 1) << BLOCK_BITS, last + 1)
-        highest, lowest = block_best[block] * sign, block_worst[block] * sign
-        bound = max(bound, highest)
-        if lowest > stop and lowest > bound * trailing and highest < target:
-            bar = end
-            continue
-        peak = _furthest(best, block_best, known, bar, sign, peak)
-        while bar < end:
-            levels = plain_levels(side, entry_price, peak * sign, rules)
-            reason, price, fee_frac, is_at_open, is_ambiguous = touched_exit(
-                side,
-                bar == first,
-                levels,
-                rules.slippage_frac,
-                market.open[bar],
-                market.high[bar],
-                market.low[bar],
-                False,
-                rules,
-            )
-            if reason != NO_REASON:
-                return Exit(bar, price, fee_frac, reason, is_at_open, is_ambiguous, False)
-            peak = max(peak, best[bar] * sign)
-            bar += 1
-        known, bound = bar, peak
-    return untouched

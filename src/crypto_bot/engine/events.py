@@ -19,11 +19,11 @@ from crypto_bot.engine.blocks import Market, prepare_market
 from crypto_bot.engine.event_kernel import (
     Positions,
     WalkState,
-    has_levels,
     room_for_positions,
     start_walk,
     walk_positions,
 )
+from crypto_bot.engine.first_touch import has_levels
 from crypto_bot.engine.ledger import FILL
 from crypto_bot.engine.rules import MatchingRules
 from crypto_bot.engine.sides import (

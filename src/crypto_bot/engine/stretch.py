@@ -13,7 +13,7 @@ from crypto_bot.core.bars import Bars
 from crypto_bot.core.funding import FundingRates
 from crypto_bot.core.orders import Signals
 from crypto_bot.engine.blocks import Market, Marks, prepare_market, prepare_marks
-from crypto_bot.engine.event_kernel import has_levels
+from crypto_bot.engine.first_touch import has_levels
 from crypto_bot.engine.ledger import round_trips
 from crypto_bot.engine.metrics import tally
 from crypto_bot.engine.options import CostOptions, ExitOptions, SizingOptions
