@@ -156,14 +156,13 @@ def test_none_of_these_rules_is_plain(options):
 def test_funding_belongs_to_its_symbol_and_must_fit_it():
     cross = get_strategy("sma_cross")
     free = sweep([BARS], [cross]).table
-    assert sweep([BARS], [cross], funding={"ETH/USDT": FUNDING}).table.equals(free)
+    other = FundingRates("ETH/USDT", FUNDING.time_ns, FUNDING.rate)
+    assert sweep([BARS], [cross], funding={"ETH/USDT": other}).table.equals(free)
     paid = sweep([BARS], [cross], funding={BARS.symbol: FUNDING}).table
     assert paid["total_return"][0] != free["total_return"][0]
-    other = FundingRates("ETH/USDT", FUNDING.time_ns, FUNDING.rate)
-    with pytest.raises(
-        DataError, match="funding must be of BTC/USDT like the bars, was of ETH/USDT"
-    ):
-        sweep([BARS], [cross], funding={BARS.symbol: other})
+    for mistyped in ({BARS.symbol: other}, {"BTCUSDT": FUNDING}):
+        with pytest.raises(DataError, match=r"must be rates of BTC/?USDT, was of"):
+            sweep([BARS], [cross], funding=mistyped)
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if get_strategy(name).needs])

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from crypto_bot.core import FundingRates
+from crypto_bot.core.errors import DataError
 from crypto_bot.core.timeframes import HOUR_NS
 from crypto_bot.engine import CostOptions, ExitOptions, exits_for, simulate, sweep
+from crypto_bot.portfolio import portfolio_slots
 from crypto_bot.search import search, sweep_incremental, walk_forward
 from crypto_bot.search.walk_forward import hold
 from crypto_bot.strategies import get_strategy
@@ -51,6 +53,21 @@ def test_a_sweep_pays_what_a_simulation_pays():
     )
     assert result.trades["financing_quote"].any()
     assert swept["final_equity"][0] == pytest.approx(result.metrics.final_equity, rel=1e-9)
+
+
+def test_rates_under_another_name_are_refused_and_not_left_uncharged(tmp_path):
+    mistyped = {"BTCUSDT": rates(0.0004)[PERPETUAL.symbol]}
+    one = [PERPETUAL]
+    for ask in (
+        lambda: sweep(one, ["sma_cross"], funding=mistyped),
+        lambda: sweep_incremental(one, ["sma_cross"], store=tmp_path, funding=mistyped),
+        lambda: searched(mistyped),
+        lambda: portfolio_slots(one, [get_strategy("sma_cross")], funding=mistyped),
+    ):
+        with pytest.raises(
+            DataError, match=r"funding\['BTCUSDT'\] must be rates of BTCUSDT, was of"
+        ):
+            ask()
 
 
 def test_kept_results_belong_to_the_payments_that_fall_on_the_candles(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -70,3 +71,13 @@ class FundingRates:
         """SHA-256 of symbol, times and rates."""
         content = self.symbol.encode() + self.time_ns.tobytes() + self.rate.tobytes()
         return hashlib.sha256(content).hexdigest()
+
+
+def check_keys(funding: Mapping[str, FundingRates]) -> None:
+    """Raise DataError where rates stand under another symbol, which would charge nobody."""
+    for key, rates in funding.items():
+        if key != rates.symbol:
+            raise DataError(
+                f"funding[{key!r}] must be rates of {key}, was of {rates.symbol}; "
+                f"write funding[{rates.symbol!r}]"
+            )

@@ -17,7 +17,7 @@ import polars as pl
 from crypto_bot.core.arrays import PerBar
 from crypto_bot.core.bars import OHLCV, Bars
 from crypto_bot.core.errors import ConfigError, DataError, nearest
-from crypto_bot.core.funding import FundingRates
+from crypto_bot.core.funding import FundingRates, check_keys
 from crypto_bot.core.progress import progress
 from crypto_bot.engine.metrics import metric_columns
 from crypto_bot.engine.options import CostOptions, ExitOptions, SizingOptions
@@ -146,6 +146,7 @@ def _plan(
     sizing: SizingOptions | None,
     funding: Mapping[str, FundingRates] | None,
 ) -> _Plan:
+    check_keys(funding or {})
     names = {item for item in strategies if isinstance(item, str)}
     for name, grid in grids.items():
         if name not in names:

@@ -13,7 +13,7 @@ import polars as pl
 from crypto_bot.core.arrays import Index, PerBar, PerBarTime, PerTrade
 from crypto_bot.core.bars import PRICES, Bars
 from crypto_bot.core.errors import ConfigError, DataError
-from crypto_bot.core.funding import FundingRates
+from crypto_bot.core.funding import FundingRates, check_keys
 from crypto_bot.core.orders import Signals
 from crypto_bot.core.timeframes import timeframe_ns
 from crypto_bot.engine.financing import borrow_due, funding_due
@@ -121,6 +121,7 @@ def portfolio_slots(
     list of Slot    direction 0 at bars whose features still depend on where the candles began
     """
     costs, sizing = costs or CostOptions(), sizing or SizingOptions()
+    check_keys(funding or {})
     slots = []
     for strategy in strategies:
         own = exits_for(strategy, exits)

@@ -19,7 +19,7 @@ import polars as pl
 from crypto_bot.core.bars import Bars, symbol_slug
 from crypto_bot.core.errors import StorageError
 from crypto_bot.core.files import write_file
-from crypto_bot.core.funding import FundingRates
+from crypto_bot.core.funding import FundingRates, check_keys
 from crypto_bot.engine import (
     SWEEP_SCHEMA,
     CostOptions,
@@ -112,6 +112,7 @@ def sweep_incremental(
     never read a wrong or a half one.
     """
     check_different(bars)
+    check_keys(funding or {})
     root = Path(store) / "results"
     costs, sizing, funding = costs or CostOptions(), sizing or SizingOptions(), funding or {}
     chosen = (ExitOptions(),) if exits is None else tuple(exits)

@@ -14,7 +14,7 @@ import polars as pl
 
 from crypto_bot.core.bars import Bars
 from crypto_bot.core.errors import ConfigError, DataError, nearest
-from crypto_bot.core.funding import FundingRates
+from crypto_bot.core.funding import FundingRates, check_keys
 from crypto_bot.core.progress import progress
 from crypto_bot.engine import CostOptions, ExitOptions, SizingOptions, SkippedTrial
 from crypto_bot.search.batches import BATCH_SCHEMA, BatchFiles, KeptTrial, trial_rows
@@ -216,6 +216,7 @@ def search(
     """
     several = (bars,) if isinstance(bars, Bars) else tuple(bars)
     check_different(several)
+    check_keys(funding or {})
     check_objective(objective)
     if minimum_trades < 1:
         raise ConfigError(f"minimum_trades must be at least 1, was {minimum_trades}")
