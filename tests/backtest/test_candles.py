@@ -528,3 +528,10 @@ def test_default_pairs_come_from_the_exchange_or_a_simulation_alike(tmp_path, ex
     fake = exchange(refuses=("SOL/USDC",))
     assert gather_candles(online(tmp_path), symbols=defaults).symbols == ("BTC/USDT",)
     assert set(fake.asked) == {"BTC/USDT", "SOL/USDC"}
+
+
+def test_a_bad_funding_file_is_a_note_and_the_candles_are_used(tmp_path):
+    folder = write_market(tmp_path / "candles", symbols=1)
+    (folder / "BTC_USDT-funding.csv").write_text("timestamp,rate\n1700006400000,7\n")
+    universe = gather_candles(offline(tmp_path), data=str(folder))
+    assert any("funding not kept" in note and "was 7.0" in note for note in universe.notes)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crypto_bot.core import Bars, ExitReason, Signals
+from crypto_bot.core import Bars, ExitReason, FundingRates, Signals
 from crypto_bot.core.errors import ConfigError, DataError
 from crypto_bot.engine import (
     FILL,
@@ -26,6 +26,7 @@ from crypto_bot.engine import (
     round_trips,
     simulate,
 )
+from crypto_bot.strategies import get_strategy
 from reference.engine_cases import markets, option_sets, random_bars, random_direction, signals
 
 FREE = CostOptions(taker_fee_frac=0, maker_fee_frac=0, slippage_frac=0)
@@ -187,6 +188,37 @@ def test_unsorted_and_repeated_bars_never_reach_the_engine(rows):
     columns = (bars.open_time, bars.open, bars.high, bars.low, bars.close, bars.volume)
     with pytest.raises(DataError, match=r"open_time must increase, was \d+ after \d+ at row \d"):
         simulate(Bars(bars.symbol, "1h", *(column[rows] for column in columns)), signals([0] * 5))
+
+
+@pytest.mark.parametrize("wrong", [np.zeros(3, np.int8), get_strategy("sma_cross"), None])
+def test_what_is_no_signals_or_no_bars_is_named(wrong):
+    bars = random_bars(1, 30)
+    with pytest.raises(
+        DataError, match=r"signals must be Signals, was \w+; give strategy.signals_on"
+    ):
+        simulate(bars, wrong)
+    with pytest.raises(DataError, match="bars must be Bars of one symbol, was list"):
+        simulate([bars], wrong)
+
+
+def test_funding_of_a_part_of_the_bars_is_refused():
+    bars = random_bars(1, 24 * 5, outages=0)
+    times = bars.open_time[: 24 * 2 : 8]
+    rates = FundingRates(bars.symbol, times, np.full(len(times), 0.001))
+    with pytest.raises(
+        DataError, match="funding must be of the whole span of the bars but for a day"
+    ):
+        simulate(bars, signals(np.ones(len(bars), np.int8)), funding=rates)
+
+
+@pytest.mark.parametrize("leverage", [2.0, 20.0, 125.0])
+def test_an_entry_of_full_leverage_is_not_liquidated_at_once(leverage):
+    times = random_bars(1, 30).open_time
+    flat = np.full(len(times), 100.0)
+    bars = Bars("BTC/USDT", "1h", times, flat, flat, flat, flat, flat)
+    wanted = signals(np.ones(len(bars), np.int8))
+    result = simulate(bars, wanted, costs=FREE, sizing=SizingOptions(leverage=leverage))
+    assert result.trades["exit_reason"].tolist() == [ExitReason.OPEN]
 
 
 def test_no_bars_are_refused():

@@ -231,3 +231,9 @@ def test_best_is_the_best_row_with_enough_trades():
         result.best(minimum_trades=100_000)
     with pytest.raises(ConfigError, match=r"metric must be a field of Metrics.*'sharpe'"):
         result.best("sharp")
+
+
+def test_one_of_anything_needs_no_list():
+    one = sweep(BARS, "sma_cross", exits=ExitOptions(stop_loss_frac=0.02)).table
+    assert one.equals(sweep([BARS], ["sma_cross"], exits=[ExitOptions(stop_loss_frac=0.02)]).table)
+    assert sweep(BARS, StubStrategy()).table.equals(sweep([BARS], [StubStrategy()]).table)

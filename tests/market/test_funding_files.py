@@ -91,3 +91,14 @@ def test_a_year_of_real_funding_costs_a_long_what_the_rates_add_up_to():
     assert is_due.sum() > 1_000
     assert trade["financing_quote"] == pytest.approx(expected, rel=1e-12)
     assert result.equity[-1] == pytest.approx(100_000 + trade["pnl_quote"], rel=1e-12)
+
+
+def test_one_bad_file_is_named_and_keeps_out_no_other(tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (folder / "BTC_USDT_USDT-funding.csv").write_text("timestamp,rate\n1700006400000,7\n")
+    (folder / "ETH_USDT_USDT-funding.csv").write_text("timestamp,rate\n1700006400000,0.1\n")
+    with pytest.raises(DataError, match=r"BTC_USDT_USDT-funding.csv.*was 7.0"):
+        import_funding(folder, tmp_path / "store")
+    assert load_funding(tmp_path / "store", "ETH/USDT:USDT") is not None
+    assert load_funding(tmp_path / "store", "BTC/USDT:USDT") is None

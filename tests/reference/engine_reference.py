@@ -192,7 +192,7 @@ class _Account:
             levels.append((self.best - self.side * away, "trailing"))
         margin = self.sizing.maintenance_margin_frac
         if margin is None and self.sizing.leverage > 1:
-            margin = 0.05
+            margin = min(0.05, 0.5 / self.sizing.leverage)
         if margin is not None:
             # cash + side * amount * p = margin * amount * p
             broke = self.cash / (self.amount * (margin - self.side))

@@ -156,7 +156,11 @@ def stored_candles(settings: Settings, symbols: Sequence[str] | None = None) -> 
 def _from_folder(
     settings: Settings, store: BarStore, folder: Path, symbols: Sequence[str] | None
 ) -> Universe:
-    import_funding(folder, store.root)
+    refused = []
+    try:
+        import_funding(folder, store.root)
+    except DataError as error:
+        refused.append(f"funding not kept: {error}")
     outcomes = tuple(import_candles(folder, store, timeframes=[settings.data.base_timeframe]))
     usable = _usable(outcomes)
     if not usable:
@@ -171,7 +175,7 @@ def _from_folder(
     known = sum(outcome.status is ImportStatus.ALREADY_STORED for outcome in usable)
     origin = f"{folder} ({len(usable) - known} files imported, {known} already stored)"
     universe = _select(settings, store, symbols or named, origin, is_choice=symbols is not None)
-    refused = [f"{o.file.name}: {o.error}" for o in outcomes if o.status is ImportStatus.REFUSED]
+    refused += [f"{o.file.name}: {o.error}" for o in outcomes if o.status is ImportStatus.REFUSED]
     skipped = {o.symbol for o in outcomes if o.status is ImportStatus.SKIPPED and o.timeframe}
     unused = skipped - {*named, ""}
     if unused:

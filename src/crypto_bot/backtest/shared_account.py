@@ -15,6 +15,7 @@ import polars as pl
 from crypto_bot.backtest.candles import Universe, describe, gather_candles
 from crypto_bot.backtest.command import Result, say
 from crypto_bot.backtest.summary import SIMULATED, number, percent
+from crypto_bot.backtest.sweeping import funding_note
 from crypto_bot.backtest.workbench import SIMULATED_SUFFIX, Workbench, open_workbench
 from crypto_bot.core import TRADE
 from crypto_bot.core.errors import CryptoBotError, DataError
@@ -54,7 +55,7 @@ def portfolio(options: argparse.Namespace) -> tuple[int, Result]:
             symbols=options.pairs,
             timeframes=options.timeframes,
         )
-        say(options, describe(universe), *universe.notes)
+        say(options, describe(universe), *universe.notes, *funding_note(universe))
         run_id = bench.journal.start_run(
             "portfolio", bench.settings, is_simulated=universe.is_simulated
         )
@@ -199,7 +200,8 @@ def portfolio_lines(result: PortfolioResult) -> list[str]:
         for row in by_strategy.iter_rows(named=True)
     ]
     total = f"{sum(by_strategy['gain_quote']):>14,.2f}"
-    lines.append(f"{'together':<22}{metrics.trades:>8}{total}{metrics.fees_quote:>12,.2f}")
+    paid = f"{metrics.fees_quote:>12,.2f}{sum(by_strategy['financing_quote']):>12,.2f}"
+    lines.append(f"{'together':<22}{metrics.trades:>8}{total}{paid}")
     refused = result.refusals.group_by("limit").len().sort("limit")
     lines += [f"refused by {limit}: {count}" for limit, count in refused.iter_rows()]
     return lines

@@ -191,7 +191,7 @@ class SizingSettings(Section):
         gt=0,
         lt=1,
         description="liquidated where equity falls to this share of the notional; "
-        "unset: 0.05 with leverage, never without",
+        "unset: half of 1 / leverage, 0.05 at most; never without leverage",
     )
     allow_short: bool = Field(
         default=False,

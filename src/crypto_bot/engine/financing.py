@@ -35,7 +35,7 @@ def funding_due(bars: Bars, rates: FundingRates | None) -> PerBar:
 
     Raises
     ------
-    DataError    if the rates are of another symbol, or end before the bars or begin after them
+    DataError    if the rates are of another symbol, or miss more than a day of the bars at an end
 
     Notes
     -----
@@ -50,15 +50,15 @@ def funding_due(bars: Bars, rates: FundingRates | None) -> PerBar:
             f"funding must be of {bars.symbol} like the bars, was of {rates.symbol}; "
             "give the rates of the traded symbol"
         )
-    is_apart = (
+    is_short = (
         len(rates) == 0
-        or rates.time_ns[-1] < bars.open_time[0]
-        or rates.time_ns[0] > bars.close_time[-1]
+        or rates.time_ns[0] > bars.open_time[0] + DAY_NS
+        or rates.time_ns[-1] < bars.open_time[-1] - DAY_NS
     )
-    if is_apart:
+    if is_short:
         raise DataError(
-            f"{bars.symbol} funding must be of the span of the bars, was not; "
-            "give rates of that span, or no funding"
+            f"{bars.symbol} funding must be of the whole span of the bars but for a day, was not; "
+            "give rates of that span, cut the bars with `between`, or give no funding"
         )
     place = np.searchsorted(bars.open_time, rates.time_ns)
     is_inside = (place > 0) & (place < len(bars))

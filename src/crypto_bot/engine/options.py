@@ -181,7 +181,7 @@ class SizingOptions(Options):
         gt=0,
         lt=1,
         description="liquidated where equity falls to this share of the notional; "
-        "None = 0.05 with leverage, never without",
+        "None = half of 1 / leverage, 0.05 at most; never without leverage",
     )
     allow_short: bool = Field(default=True, description="False: direction -1 only closes longs")
     initial_cash: float = Field(default=100_000.0, gt=0, description="quote currency at the start")

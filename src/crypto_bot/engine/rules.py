@@ -149,10 +149,13 @@ def _distance(value: float | None) -> float:
 
 
 def maintenance_margin(sizing: SizingOptions) -> float:
-    """The share of the notional at which a position is liquidated; 0 where none ever is."""
+    """The share of the notional at which a position is liquidated; 0 where none ever is.
+
+    Unset: half of what an entry of full leverage puts up, 0.05 at most.
+    """
     if sizing.maintenance_margin_frac is not None:
         return sizing.maintenance_margin_frac
-    return _MAINTENANCE if sizing.leverage > 1.0 else 0.0
+    return min(_MAINTENANCE, 0.5 / sizing.leverage) if sizing.leverage > 1.0 else 0.0
 
 
 def is_plain(rules: MatchingRules) -> bool:

@@ -31,7 +31,7 @@ def sweep_signals(
     bars: Bars,
     directions: npt.NDArray[np.int8],
     *,
-    exits: Sequence[ExitOptions] | None = None,
+    exits: ExitOptions | Sequence[ExitOptions] | None = None,
     costs: CostOptions | None = None,
     sizing: SizingOptions | None = None,
     funding: FundingRates | None = None,
@@ -44,7 +44,7 @@ def sweep_signals(
     ----------
     bars : Bars                        at least one
     directions : int8 (settings, bars) in {-1, 0, +1}; C-contiguous rows are read fastest
-    exits : sequence of ExitOptions    None: one without stops; signal_exit None: 'flat'
+    exits : ExitOptions or a sequence  None: one without stops; signal_exit None: 'flat'
     costs, sizing                      None: their defaults
     funding, history                   as for `simulate`
     workers : int                      threads; None: one a core. The result does not depend on it
@@ -67,7 +67,8 @@ def sweep_signals(
     bounded whatever the number of settings.
     """
     check_bars(bars)
-    chosen = [ExitOptions()] if exits is None else list(exits)
+    given = ExitOptions() if exits is None else exits
+    chosen = [given] if isinstance(given, ExitOptions) else list(given)
     _check_directions(bars, directions, len(chosen))
     chosen = [
         options.replace(signal_exit=options.signal_exit or SignalExit.FLAT) for options in chosen

@@ -128,12 +128,18 @@ def simulate(
 
 def check_bars(bars: Bars) -> None:
     """Raise DataError where there is nothing to trade."""
+    if not isinstance(bars, Bars):
+        raise DataError(f"bars must be Bars of one symbol, was {type(bars).__name__}")
     if len(bars) == 0:
         raise DataError(f"{bars.symbol} {bars.timeframe} bars must hold at least one bar, was 0")
 
 
 def check_signals(bars: Bars, signals: Signals) -> None:
     """Raise DataError unless the signals fit the bars."""
+    if not isinstance(signals, Signals):
+        raise DataError(
+            f"signals must be Signals, was {type(signals).__name__}; give strategy.signals_on(bars)"
+        )
     check_direction(bars, signals.direction)
     _check_column(bars, "score", signals.score, np.dtype(np.float64))
     _check_range("score", signals.score, 0.0, 1.0)

@@ -46,11 +46,11 @@ _CHUNK_SETTINGS = 256
 
 
 def sweep(
-    bars: Sequence[Bars],
-    strategies: Sequence[str | Strategy],
+    bars: Bars | Sequence[Bars],
+    strategies: str | Strategy | Sequence[str | Strategy],
     *,
     grids: Mapping[str, Sequence[Mapping[str, Any]]] | None = None,
-    exits: Sequence[ExitOptions] | None = None,
+    exits: ExitOptions | Sequence[ExitOptions] | None = None,
     costs: CostOptions | None = None,
     sizing: SizingOptions | None = None,
     funding: Mapping[str, FundingRates] | None = None,
@@ -62,10 +62,10 @@ def sweep(
 
     Parameters
     ----------
-    bars : sequence of Bars           symbols and timeframes
-    strategies : sequence of str or Strategy    a name takes its parameters from `grids`
+    bars : Bars or a sequence of them    symbols and timeframes
+    strategies : str, Strategy or a sequence    a name takes its parameters from `grids`
     grids : name -> parameter dicts   None or a missing name: the strategy's defaults
-    exits : sequence of ExitOptions   None: one without stops; signal_exit None: as the strategy says
+    exits : ExitOptions or a sequence    None: one without stops; signal_exit None: as the strategy says
     costs, sizing                     None: their defaults
     funding : symbol -> FundingRates  of perpetuals; a symbol without: nobody pays
     start_ns : int                    trade and measure only bars that open from here on, as if the
@@ -92,6 +92,10 @@ def sweep(
     strategy that needs more bars than there are, or columns that bars do not have, is listed in
     `skipped`.
     """
+    bars = (bars,) if isinstance(bars, Bars) else bars
+    if isinstance(strategies, str) or not isinstance(strategies, Sequence):
+        strategies = (strategies,)
+    exits = (exits,) if isinstance(exits, ExitOptions) else exits
     plan = _plan(bars, strategies, grids or {}, exits, costs, sizing, funding)
     frames: list[pl.DataFrame] = [pl.DataFrame(schema=SWEEP_SCHEMA)]
     skipped: list[SkippedTrial] = []

@@ -61,7 +61,10 @@ def read_funding(path: Path | str, *, symbol: str | None = None) -> FundingRates
         raise DataError(f"{path} row {row[missing[0]]}: funding rate must be a number, was missing")
     order = np.argsort(times, kind="stable")
     name = symbol or file_name_parts(Path(path.name.lower().replace("funding", "1h"))).symbol
-    return FundingRates(name, times[order] // SECOND_NS * SECOND_NS, rates[order])
+    try:
+        return FundingRates(name, times[order] // SECOND_NS * SECOND_NS, rates[order])
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from error
 
 
 def _column(path: Path, columns: dict[str, str], names: tuple[str, ...]) -> str:
@@ -101,12 +104,22 @@ def load_funding(root: Path, symbol: str) -> FundingRates | None:
 
 
 def import_funding(folder: Path | str, root: Path) -> list[FundingRates]:
-    """Read and keep every file of funding rates in a folder."""
+    """Read and keep every file of funding rates in a folder.
+
+    Raises DataError naming the files that could not be read; all others are kept.
+    """
     folder = Path(folder)
     files = sorted(p for p in folder.rglob("*") if is_funding_file(p)) if folder.is_dir() else []
-    found = [read_funding(path) for path in files]
-    for rates in found:
-        store_funding(root, rates)
+    found, refused = [], []
+    for path in files:
+        try:
+            found.append(read_funding(path))
+        except DataError as error:
+            refused.append(str(error))
+            continue
+        store_funding(root, found[-1])
+    if refused:
+        raise DataError("; ".join(refused))
     return found
 
 
