@@ -262,8 +262,9 @@ def test_validation_backtests_the_models_predictions(folder, trained):
 def test_view_shows_the_newest_results(folder, backtested):
     done = run(VIEW, folder)
     assert (done.returncode, done.stderr) == (0, "")
-    heads, *rows = done.stdout.splitlines()
+    heads, *rows, last = done.stdout.splitlines()
     assert heads.split() == ["file", "records", "Sharpe", "return", "drawdown"]
+    assert last.startswith("in sample: ")
     assert 1 <= len(rows) <= 5
     assert all(row.startswith("SIMULATED ") for row in rows)
     assert len(json.loads(run(VIEW + " --json", folder).stdout)["files"]) == len(rows)
