@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from io import BytesIO
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
@@ -10,13 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from crypto_bot.backtest.searching import Searched, place_of
+from crypto_bot.report.drawing import blank_figure, png_bytes, quiet_axes
 from crypto_bot.report.palette import BLUE, DIVERGING, GREY, ORANGE
 from crypto_bot.search import ParameterMap
 from crypto_bot.search.exits import changed_exits
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 _WRITTEN_CELLS = 200
 _EMPTY = "#d9dade"
@@ -33,7 +32,7 @@ def map_png(searched: Searched, *, is_simulated: bool) -> bytes:
     if view is None:
         raise ValueError("picture must be drawn first")
     width = max(1.9 + 0.62 * len(view.across), _NARROWEST)
-    figure = _figure(width, 1.9 + 0.42 * max(len(view.down), 3))
+    figure = blank_figure(width, 1.9 + 0.42 * max(len(view.down), 3))
     axes = figure.subplots()
     largest = colour_limit(view.values)
     image = axes.imshow(
@@ -56,7 +55,7 @@ def map_png(searched: Searched, *, is_simulated: bool) -> bytes:
     axes.set_title(
         "\n".join(fill(line, room) for line in (title, _rest(view))), fontsize=10, loc="left"
     )
-    return _png(figure, is_simulated)
+    return png_bytes(figure, is_simulated=is_simulated)
 
 
 def colour_limit(values: npt.NDArray[np.float64]) -> float:
@@ -69,7 +68,7 @@ def front_png(searched: Searched, *, is_simulated: bool) -> bytes:
     """Return against drawdown of every setting tried, the front marked."""
     tried = searched.winner.trials.filter("is_enough")
     front = searched.winner.front()
-    figure = _figure(7.2, 4.8)
+    figure = blank_figure(7.2, 4.8)
     axes = figure.subplots()
     axes.plot(100 * tried["max_drawdown"], 100 * tried["total_return"], linestyle="none",
               marker=".", color=GREY, alpha=0.6, label=f"{len(tried)} settings with enough trades")  # fmt: skip
@@ -80,8 +79,8 @@ def front_png(searched: Searched, *, is_simulated: bool) -> bytes:
     axes.set_ylabel("return, % (mean over the pairs)")
     axes.legend(frameon=False, fontsize=9)
     axes.set_title(f"{place_of(searched.winner)}: return against drawdown, in sample", fontsize=11)
-    _quiet(axes)
-    return _png(figure, is_simulated)
+    quiet_axes(axes)
+    return png_bytes(figure, is_simulated=is_simulated)
 
 
 def walk_png(searched: Searched, *, is_simulated: bool) -> bytes:
@@ -89,7 +88,7 @@ def walk_png(searched: Searched, *, is_simulated: bool) -> bytes:
     walked = searched.walked
     if walked is None:
         raise ValueError("walked must be there")
-    figure = _figure(9.0, 4.6)
+    figure = blank_figure(9.0, 4.6)
     axes = figure.subplots()
     for stretch, name, colour in (
         (walked.stitched, "the search, each stretch unseen", BLUE),
@@ -107,8 +106,8 @@ def walk_png(searched: Searched, *, is_simulated: bool) -> bytes:
     title = f"{place_of(searched.winner)}: searched anew at each dotted line, traded to the next"
     axes.set_title(f"{title}{_chance(searched)}", fontsize=11, loc="left")
     figure.autofmt_xdate(rotation=0, ha="center")
-    _quiet(axes)
-    return _png(figure, is_simulated)
+    quiet_axes(axes)
+    return png_bytes(figure, is_simulated=is_simulated)
 
 
 def _chance(searched: Searched) -> str:
@@ -116,30 +115,6 @@ def _chance(searched: Searched) -> str:
         return ""
     found = searched.chance
     return f"\n{found.p_value:.0%} of {found.permutations} random traders did as well"
-
-
-def _figure(width: float, height: float) -> Figure:
-    from matplotlib.figure import Figure
-
-    return Figure(figsize=(width, height), dpi=110, layout="constrained")
-
-
-def _png(figure: Figure, is_simulated: bool) -> bytes:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-
-    if is_simulated:
-        place: dict[str, Any] = {"ha": "center", "va": "center", "rotation": 24}
-        figure.text(0.5, 0.5, "SIMULATED", fontsize=40, color=GREY, alpha=0.28, **place)
-    out = BytesIO()
-    FigureCanvasAgg(figure)
-    figure.savefig(out, format="png")
-    return out.getvalue()
-
-
-def _quiet(axes: Axes) -> None:
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(visible=True, alpha=0.25, linewidth=0.6)
-    axes.set_axisbelow(True)
 
 
 def _colours() -> Any:

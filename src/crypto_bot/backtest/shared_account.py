@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +31,7 @@ from crypto_bot.portfolio import (
     portfolio_slots,
     simulate_portfolio,
 )
+from crypto_bot.report.drawing import blank_figure, png_bytes, quiet_axes
 from crypto_bot.report.palette import GREY, SERIES
 from crypto_bot.strategies import get_strategy
 
@@ -227,19 +227,9 @@ def share_lines(bench: Workbench, sizing: SizingOptions) -> list[str]:
 
 
 def _picture(slots: Sequence[Slot], result: PortfolioResult) -> bytes:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(9.0, 6.0), dpi=110, layout="constrained")
+    figure = blank_figure(9.0, 6.0)
     _draw(figure, slots, result)
-    if result.is_simulated:
-        figure.text(
-            0.5, 0.5, "SIMULATED", fontsize=46, color=GREY, alpha=0.28, ha="center", rotation=24
-        )
-    out = BytesIO()
-    FigureCanvasAgg(figure)
-    figure.savefig(out, format="png")
-    return out.getvalue()
+    return png_bytes(figure, is_simulated=result.is_simulated)
 
 
 def _draw(figure: Figure, slots: Sequence[Slot], result: PortfolioResult) -> None:
@@ -269,8 +259,7 @@ def _draw(figure: Figure, slots: Sequence[Slot], result: PortfolioResult) -> Non
         # Above the curves, never on them.
         axes.legend(frameon=False, fontsize=8, ncols=3, loc="lower left", bbox_to_anchor=(0, 0.98))
         axes.yaxis.set_major_formatter("{x:,.0f}")
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.grid(visible=True, alpha=0.25, linewidth=0.6)
+        quiet_axes(axes)
 
 
 def shown_places(equity: np.ndarray) -> np.ndarray:

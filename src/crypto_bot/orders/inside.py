@@ -79,7 +79,13 @@ def can_fill_inside(
         return False
     if acts_as_stop(order) or order.active_bar < bar or not order.active_price > 0.0:
         return True
-    since = order.active_price
+    return _is_passed_since(order, row, part, is_whole)
+
+
+@inner_njit
+def _is_passed_since(order: Row, row: PerBar, part: int, is_whole: bool) -> bool:
+    """Whether a level the stretch touched was surely touched after the order became active in it."""
+    level, way, since = level_of(order), way_of(order), order.active_price
     if is_beyond(since, level, way):
         return True
     if not is_whole:
@@ -173,13 +179,7 @@ def _is_surely_hit(order: Row, bar: int, row: PerBar, part: int, is_whole: bool)
     """Whether a touched stop was touched after it became active, not perhaps before."""
     if order.active_bar < bar or not order.active_price > 0.0:
         return True
-    level, way, since = level_of(order), way_of(order), order.active_price
-    if order.active_part < 0 or is_beyond(since, level, way):
-        return True
-    if not is_whole:
-        is_earlier: bool = order.active_part < part
-        return is_earlier
-    return must_be_passed(level, way, since, row[OPEN], row[CLOSE])
+    return order.active_part < 0 or _is_passed_since(order, row, part, is_whole)
 
 
 @inner_njit

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,11 +10,11 @@ import numpy as np
 from crypto_bot.core.arrays import PerBarTime
 from crypto_bot.report.charts import TOP_FEATURES
 from crypto_bot.report.contents import EquityView, ModelView, PredictionsView, ReportContents
+from crypto_bot.report.drawing import blank_figure, png_bytes, quiet_axes
 from crypto_bot.report.measures import ModelScores, drawdown, growth, score_model, thin
 from crypto_bot.report.palette import BLUE, GREY, ORANGE, SERIES
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 
@@ -27,42 +26,24 @@ def png_files(contents: ReportContents) -> Mapping[str, bytes]:
         model = contents.models[0]
         scores = score_model(model)
         if scores is not None:
-            files["confusion_matrix.png"] = _png(_confusion(model, scores), simulated)
+            files["confusion_matrix.png"] = png_bytes(
+                _confusion(model, scores), is_simulated=simulated
+            )
         if model.importance:
-            files["feature_importance.png"] = _png(_importance(model), simulated)
+            files["feature_importance.png"] = png_bytes(_importance(model), is_simulated=simulated)
     if contents.predictions is not None:
-        files["predictions.png"] = _png(_predictions(contents.predictions), simulated)
+        files["predictions.png"] = png_bytes(
+            _predictions(contents.predictions), is_simulated=simulated
+        )
     if contents.equity:
-        files["ml_strategy_backtest.png"] = _png(_equity(contents.equity[0]), simulated)
+        files["ml_strategy_backtest.png"] = png_bytes(
+            _equity(contents.equity[0]), is_simulated=simulated
+        )
     return files
 
 
-def _figure(width: float, height: float) -> Figure:
-    from matplotlib.figure import Figure
-
-    return Figure(figsize=(width, height), dpi=110, layout="constrained")
-
-
-def _png(figure: Figure, is_simulated: bool) -> bytes:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-
-    if is_simulated:
-        place: dict[str, Any] = {"ha": "center", "va": "center", "rotation": 24}
-        figure.text(0.5, 0.5, "SIMULATED", fontsize=46, color=GREY, alpha=0.28, **place)
-    out = BytesIO()
-    FigureCanvasAgg(figure)
-    figure.savefig(out, format="png")
-    return out.getvalue()
-
-
-def _quiet(axes: Axes) -> None:
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(visible=True, alpha=0.25, linewidth=0.6)
-    axes.set_axisbelow(True)
-
-
 def _confusion(model: ModelView, scores: ModelScores) -> Figure:
-    figure = _figure(5.2, 4.6)
+    figure = blank_figure(5.2, 4.6)
     axes = figure.subplots()
     totals = np.maximum(scores.confusion.sum(axis=1, keepdims=True), 1)
     shares = scores.confusion / totals
@@ -82,16 +63,16 @@ def _confusion(model: ModelView, scores: ModelScores) -> Figure:
 
 def _importance(model: ModelView) -> Figure:
     top = sorted(model.importance.items(), key=lambda item: -item[1])[:TOP_FEATURES][::-1]
-    figure = _figure(7.0, 0.28 * len(top) + 1.4)
+    figure = blank_figure(7.0, 0.28 * len(top) + 1.4)
     axes = figure.subplots()
     axes.barh([name for name, _ in top], [value for _, value in top], color=BLUE)
-    _quiet(axes)
+    quiet_axes(axes)
     axes.set_title(f"Feature importance, top {len(top)}\n{model.name}", fontsize=11)
     return figure
 
 
 def _predictions(view: PredictionsView) -> Figure:
-    figure = _figure(10.0, 5.6)
+    figure = blank_figure(10.0, 5.6)
     upper, lower = figure.subplots(2, 1, sharex=True)
     rows = thin([view.close, view.prediction], most=3_000)
     moments = _moments(view.time_ns[rows])
@@ -106,12 +87,12 @@ def _predictions(view: PredictionsView) -> Figure:
     lower.set_ylim(0.0, 1.0)
     lower.set_ylabel("probability of up")
     for axes in (upper, lower):
-        _quiet(axes)
+        quiet_axes(axes)
     return figure
 
 
 def _equity(view: EquityView) -> Figure:
-    figure = _figure(10.0, 6.0)
+    figure = blank_figure(10.0, 6.0)
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(2, 1))
     for (name, curve), colour in zip(view.curves.items(), _colours(view), strict=True):
         rows = thin([curve], most=3_000)
@@ -123,7 +104,7 @@ def _equity(view: EquityView) -> Figure:
     upper.legend(frameon=False, loc="best", fontsize=9)
     upper.set_title(view.title, fontsize=11)
     for axes in (upper, lower):
-        _quiet(axes)
+        quiet_axes(axes)
     return figure
 
 
