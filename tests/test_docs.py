@@ -25,13 +25,14 @@ from crypto_bot.engine import CostOptions, ExitOptions, SizingOptions, simulate
 from crypto_bot.features import forget_feature
 from crypto_bot.features.catalogue import ALIASES, FAMILIES
 from crypto_bot.features.own import own_features
+from crypto_bot.gate import GateOptions
 from crypto_bot.market import DownloadOptions, SimulationOptions, simulate_market
 from crypto_bot.registry import RegistryLimits
 from crypto_bot.report import TradeRecord
+from crypto_bot.splits import WalkForwardOptions
 from crypto_bot.strategies import get_strategy, list_strategies
 from crypto_bot.strategies.base import enrolled
 from crypto_bot.trading import RiskLimits
-from crypto_bot.validation import GateOptions, WalkForwardOptions
 from pages import DOCS, PAGES, README, ROOT, blocks, prose
 
 SOURCES = ROOT / "src"

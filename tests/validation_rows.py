@@ -6,7 +6,8 @@ import numpy as np
 
 from crypto_bot.core import Bars
 from crypto_bot.core.timeframes import MINUTE_NS
-from crypto_bot.training import Dataset, ForestOptions, ForestTrainer
+from crypto_bot.dataset import Dataset
+from crypto_bot.training import ForestOptions, ForestTrainer
 
 START_NS = 1_704_067_200_000_000_000
 BAR_NS = 5 * MINUTE_NS
@@ -21,6 +22,7 @@ def made_dataset(features, labels, *, horizon=5, classes=(0, 1)):
         features=np.ascontiguousarray(features, dtype=np.float64),
         feature_names=tuple(f"f{k}" for k in range(features.shape[1])),
         labels=np.asarray(labels, dtype=np.int8),
+        weights=np.ones(rows),
         classes=classes,
         decided_at_ns=decided,
         label_end_ns=decided + horizon * BAR_NS,

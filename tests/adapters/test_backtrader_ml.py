@@ -16,13 +16,14 @@ from crypto_bot.adapters.backtrader_run import run_backtrader
 from crypto_bot.core import Bars
 from crypto_bot.core.errors import ConfigError, ModelError
 from crypto_bot.core.timeframes import MINUTE_NS
+from crypto_bot.dataset import build_dataset
 from crypto_bot.engine import CostOptions
 from crypto_bot.features import compute_features
 from crypto_bot.market import SimulationOptions, simulate_market
 from crypto_bot.ml.feature_engineering import create_features
 from crypto_bot.ml.train_model import train_ml_model
 from crypto_bot.registry import open_registry
-from crypto_bot.training import ForestOptions, ForestTrainer, build_dataset, make_card
+from crypto_bot.training import ForestOptions, ForestTrainer, make_card
 
 (MARKET,) = simulate_market(SimulationOptions(seed=3, symbols=1, bars=1_200))
 FREE = CostOptions(taker_fee_frac=0, maker_fee_frac=0, slippage_frac=0)

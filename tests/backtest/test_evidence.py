@@ -15,7 +15,7 @@ from crypto_bot.backtest.champions import champion_evidence
 from crypto_bot.backtest.summary import sweep_lines
 from crypto_bot.backtest.traders import model_trader
 from crypto_bot.core.timeframes import timeframe_ns
-from crypto_bot.validation.splits import DEFAULT_EMBARGO_BARS
+from crypto_bot.splits import DEFAULT_EMBARGO_BARS
 from small_runs import small_bench
 
 

@@ -11,9 +11,9 @@ import pytest
 from backtest.tiny import EDGE, killed, posix, turn_in
 from crypto_bot.config import load_settings
 from crypto_bot.core.errors import NotPromoted
+from crypto_bot.gate import GateOptions
 from crypto_bot.journal import Journal
 from crypto_bot.registry import open_registry
-from crypto_bot.validation import GateOptions
 
 
 @pytest.fixture(scope="module")

@@ -6,12 +6,12 @@ import pytest
 
 from crypto_bot.config import Settings
 from crypto_bot.engine.options import CostOptions, ExitOptions, SizingOptions
+from crypto_bot.gate import GateOptions
 from crypto_bot.labels.three_class import ThreeClassOptions
 from crypto_bot.market import SimulationOptions
 from crypto_bot.portfolio import PortfolioOptions
 from crypto_bot.trading.risk import RiskLimits
 from crypto_bot.training import ForestOptions, LightGBMOptions
-from crypto_bot.validation import GateOptions
 
 DEFAULTS = Settings()
 PAIRS = [

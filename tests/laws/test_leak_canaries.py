@@ -8,13 +8,12 @@ import numpy as np
 import pytest
 
 from crypto_bot.core.errors import LeakError
+from crypto_bot.dataset import build_dataset
 from crypto_bot.features import S0_FEATURES, TRAINER_FEATURES, compute_features
 from crypto_bot.labels import NextUpOptions
 from crypto_bot.market import SimulationOptions, simulate_market
-from crypto_bot.training import build_dataset
+from crypto_bot.splits import SPLITTERS, WalkForwardOptions, split_dataset
 from crypto_bot.validation import (
-    SPLITTERS,
-    WalkForwardOptions,
     check_features_see_no_future,
     check_predictions_out_of_sample,
     check_scaler_inside_fold,
@@ -22,7 +21,6 @@ from crypto_bot.validation import (
     check_split_purged,
     out_of_sample,
     shuffled_label_score,
-    split_dataset,
 )
 from validation_rows import BAR_NS, TREES, made_dataset, noise_dataset, walk_bars
 

@@ -15,6 +15,7 @@ from crypto_bot.backtest.rehearsal import hold_out_stretches
 from crypto_bot.backtest.sweeping import rule_strategies, run_sweep
 from crypto_bot.core import OHLCV
 from crypto_bot.core.timeframes import DAY_NS, HOUR_NS
+from crypto_bot.dataset import build_dataset
 from crypto_bot.engine import ExitOptions
 from crypto_bot.features import S0_FEATURES, compute_features
 from crypto_bot.journal import Journal
@@ -22,7 +23,6 @@ from crypto_bot.labels import make_labels
 from crypto_bot.market import BarStore, SimulationOptions, simulate_market
 from crypto_bot.strategies import get_strategy
 from crypto_bot.trading import ModelDecisions, PaperSession
-from crypto_bot.training import build_dataset
 
 VALUES = {**TINY, "sizing": {"allow_short": True}, "paper": {"prediction_threshold": 0.4}}
 PAIRS = 2

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from crypto_bot.core.errors import DataError
 from crypto_bot.core.timeframes import MINUTE_NS
-from crypto_bot.validation import SPLITTERS, check_split_purged
+from crypto_bot.splits import SPLITTERS
+from crypto_bot.validation import check_split_purged
 
 splitters = pytest.mark.parametrize("name", sorted(SPLITTERS))
 START_NS = 1_700_000_000_000_000_000

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from crypto_bot.core.errors import ModelError
+from crypto_bot.dataset import build_dataset
 from crypto_bot.labels import ThreeClassOptions
 from crypto_bot.market import SimulationOptions, simulate_market
 from crypto_bot.registry import open_registry
@@ -14,7 +15,6 @@ from crypto_bot.training import (
     ForestTrainer,
     LightGBMOptions,
     LightGBMTrainer,
-    build_dataset,
     make_card,
 )
 

@@ -7,10 +7,10 @@ from functools import cache
 import numpy as np
 
 from crypto_bot.core import Bars
+from crypto_bot.dataset import build_dataset
 from crypto_bot.features import S0_FEATURES
 from crypto_bot.labels import NextUpOptions, ThreeClassOptions
 from crypto_bot.market import SimulationOptions, simulate_market
-from crypto_bot.training import build_dataset
 
 MINUTES_NS = 60_000_000_000
 

@@ -12,25 +12,21 @@ from hypothesis import strategies as st
 from crypto_bot.core import Signals
 from crypto_bot.core.errors import DataError
 from crypto_bot.engine import CostOptions, ExitOptions, SizingMethod, SizingOptions, simulate
-from crypto_bot.validation import (
+from crypto_bot.gate import gather_evidence, judge, pool_results
+from crypto_bot.significance import (
     RandomEntryOptions,
-    WalkForwardOptions,
     break_even_cost_frac,
     buy_and_hold,
-    class_baseline,
-    gather_evidence,
-    judge,
-    out_of_sample,
-    pool_results,
     random_entry_p_value,
-    split_dataset,
 )
-from crypto_bot.validation.random_entries import (
+from crypto_bot.significance.random_entries import (
     _random_returns,
     random_schedule,
     schedule_direction,
     simulate_schedule,
 )
+from crypto_bot.splits import WalkForwardOptions, split_dataset
+from crypto_bot.validation import class_baseline, out_of_sample
 from validation_rows import TREES, noise_dataset, walk_bars
 
 FREE = CostOptions(taker_fee_frac=0, maker_fee_frac=0, slippage_frac=0)

@@ -8,20 +8,18 @@ import numpy as np
 import pytest
 
 from crypto_bot.core.errors import ConfigError, DataError
+from crypto_bot.dataset import build_dataset
 from crypto_bot.labels import NextUpOptions, ThreeClassOptions
 from crypto_bot.market import SimulationOptions, simulate_market
-from crypto_bot.strategies import get_strategy
-from crypto_bot.training import build_dataset
-from crypto_bot.validation import (
+from crypto_bot.splits import (
     WalkForwardOptions,
     WindowMode,
-    out_of_sample,
-    prediction_columns,
     split_dataset,
     split_holdout,
-    trade_out_of_sample,
     walk_forward_splits,
 )
+from crypto_bot.strategies import get_strategy
+from crypto_bot.validation import out_of_sample, prediction_columns, trade_out_of_sample
 from validation_rows import BAR_NS, TREES, made_dataset, noise_dataset, walk_bars
 
 NAMES = ("sma_ratio", "rsi_14", "return_5d", "volume_ratio")

@@ -10,11 +10,12 @@ import numpy as np
 from crypto_bot.core import Bars, Predictor
 from crypto_bot.core.arrays import Index, PerBarFeature
 from crypto_bot.core.models import class_column
+from crypto_bot.dataset import Dataset
 from crypto_bot.engine import BacktestResult
 from crypto_bot.features import compute_features
+from crypto_bot.gate import ChampionEvidence, pool_results
 from crypto_bot.registry import FolderRegistry
-from crypto_bot.training import Dataset
-from crypto_bot.validation import ChampionEvidence, OutOfSample, pool_results
+from crypto_bot.validation import OutOfSample
 
 
 def champion_evidence(

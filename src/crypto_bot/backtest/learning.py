@@ -14,13 +14,16 @@ from crypto_bot.core import Bars, ModelCard
 from crypto_bot.core.arrays import Mask
 from crypto_bot.core.errors import DataError
 from crypto_bot.core.timeframes import SystemClock, iso_time, timeframe_ns
+from crypto_bot.dataset import Dataset, build_dataset, check_defined
 from crypto_bot.engine import BacktestResult, ExitOptions, Reentry, SignalExit
 from crypto_bot.features import S0_FEATURES, compute_features
+from crypto_bot.gate import GateOptions, Pooled, Verdict, gather_evidence, judge, pool_results
 from crypto_bot.journal import Trial, TrialKind
 from crypto_bot.labels import LabelOptions, NextUpOptions, ThreeClassOptions
+from crypto_bot.significance import trial_variance
+from crypto_bot.splits import Split, WalkForwardOptions, WindowMode, split_dataset
 from crypto_bot.strategies import get_strategy
 from crypto_bot.training import (
-    Dataset,
     ForestOptions,
     ForestTrainer,
     LightGBMOptions,
@@ -28,28 +31,10 @@ from crypto_bot.training import (
     Scores,
     TrainedModel,
     Trainer,
-    build_dataset,
     make_card,
     score_probabilities,
 )
-from crypto_bot.training.dataset import check_defined
-from crypto_bot.validation import (
-    GateOptions,
-    OutOfSample,
-    Pooled,
-    Split,
-    Verdict,
-    WalkForwardOptions,
-    WindowMode,
-    class_baseline,
-    gather_evidence,
-    judge,
-    out_of_sample,
-    pool_results,
-    split_dataset,
-    trade_out_of_sample,
-    trial_variance,
-)
+from crypto_bot.validation import OutOfSample, class_baseline, out_of_sample, trade_out_of_sample
 
 _LOG = logging.getLogger(__name__)
 

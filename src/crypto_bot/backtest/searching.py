@@ -31,7 +31,7 @@ from crypto_bot.search import (
     walk_forward,
 )
 from crypto_bot.search.exits import changed_exits
-from crypto_bot.validation import RandomEntry, RandomEntryOptions, random_entry_p_value
+from crypto_bot.significance import RandomEntry, RandomEntryOptions, random_entry_p_value
 
 FOLDER = "out/opt"
 SHOWN = 20

@@ -19,6 +19,7 @@ from crypto_bot.backtest.workbench import Workbench
 from crypto_bot.core.arrays import PerBar, PerBarTime
 from crypto_bot.core.timeframes import iso_time
 from crypto_bot.engine.metrics import day_ends
+from crypto_bot.gate import annual_sharpe, pool_results
 from crypto_bot.report import (
     EquityView,
     FactTable,
@@ -34,8 +35,7 @@ from crypto_bot.report import (
     TradesView,
     write_report,
 )
-from crypto_bot.validation import buy_and_hold, pool_results
-from crypto_bot.validation.evidence import annual_sharpe
+from crypto_bot.significance import buy_and_hold
 
 if TYPE_CHECKING:
     from crypto_bot.backtest.turn import TurnOutcome

@@ -16,24 +16,19 @@ from crypto_bot.core.bars import OHLCV
 from crypto_bot.core.errors import DataError, ModelError
 from crypto_bot.core.models import class_column
 from crypto_bot.core.timeframes import SECOND_NS, Clock, iso_time
+from crypto_bot.dataset import Dataset, build_dataset
 from crypto_bot.engine import BacktestResult, simulate
 from crypto_bot.features import FeatureStream, compute_features
+from crypto_bot.gate import gather_evidence, judge
 from crypto_bot.journal import TrialFilter, TrialKind
 from crypto_bot.labels import LabelOptions, NextUpOptions, ThreeClassOptions
 from crypto_bot.registry import FolderRegistry, Stage
+from crypto_bot.significance import trial_variance
+from crypto_bot.splits import Split
 from crypto_bot.strategies import get_strategy
 from crypto_bot.trading import ModelDecisions
-from crypto_bot.training import Dataset, build_dataset
 from crypto_bot.training.cards import POOLED
-from crypto_bot.validation import (
-    ClassBaseline,
-    OutOfSample,
-    Split,
-    class_baseline,
-    gather_evidence,
-    judge,
-    trial_variance,
-)
+from crypto_bot.validation import ClassBaseline, OutOfSample, class_baseline
 
 if TYPE_CHECKING:
     import pandas as pd

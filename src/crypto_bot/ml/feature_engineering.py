@@ -9,9 +9,9 @@ import numpy as np
 from crypto_bot.core import OHLCV, Bars
 from crypto_bot.core.errors import DataError
 from crypto_bot.core.timeframes import iso_time, timeframe_name
+from crypto_bot.dataset import check_defined
 from crypto_bot.features import S0_FEATURES, compute_features
 from crypto_bot.labels import NextUpOptions, make_labels
-from crypto_bot.training.dataset import check_defined
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -1,17 +1,15 @@
-"""Stage 6, features + labels -> model. In: `Bars`. Out: `TrainedModel`, whose files a predictor reads.
+"""Stage 6, features + labels -> model. In: `Dataset`. Out: `TrainedModel`, whose files a predictor reads.
 
 Training libraries are imported inside functions: importing this stage costs nothing of theirs.
 """
 
 from crypto_bot.training.boosting import LightGBMOptions, LightGBMTrainer
 from crypto_bot.training.cards import make_card
-from crypto_bot.training.dataset import Dataset, build_dataset
 from crypto_bot.training.forest import ForestOptions, ForestTrainer
 from crypto_bot.training.scoring import Scores, score_probabilities
 from crypto_bot.training.trainers import TrainedModel, Trainer
 
 __all__ = [
-    "Dataset",
     "ForestOptions",
     "ForestTrainer",
     "LightGBMOptions",
@@ -19,7 +17,6 @@ __all__ = [
     "Scores",
     "TrainedModel",
     "Trainer",
-    "build_dataset",
     "make_card",
     "score_probabilities",
 ]

@@ -12,8 +12,8 @@ from pydantic import Field
 from crypto_bot.core import Options
 from crypto_bot.core.arrays import Index, PerBarFeature, PerRow
 from crypto_bot.core.errors import ModelError
+from crypto_bot.dataset import Dataset
 from crypto_bot.predictors import LIGHTGBM, LIGHTGBM_FILE, seal_text
-from crypto_bot.training.dataset import Dataset
 from crypto_bot.training.devices import CPU, Device, cpu_instead, usable_device
 from crypto_bot.training.trainers import (
     TrainedModel,

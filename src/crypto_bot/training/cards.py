@@ -10,9 +10,9 @@ from typing import Any
 from crypto_bot.core import ModelCard
 from crypto_bot.core.errors import DataError
 from crypto_bot.core.timeframes import iso_time
+from crypto_bot.dataset import Dataset
 from crypto_bot.features import feature
 from crypto_bot.predictors import LIGHTGBM
-from crypto_bot.training.dataset import Dataset
 from crypto_bot.training.trainers import TrainedModel
 
 POOLED = "GLOBAL"

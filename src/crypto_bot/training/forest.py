@@ -11,9 +11,9 @@ from pydantic import Field
 
 from crypto_bot.core import Options
 from crypto_bot.core.arrays import Index, PerBarFeature
+from crypto_bot.dataset import Dataset
 from crypto_bot.predictors import FOREST_FILE, RANDOM_FOREST, TreeEnsemble, write_forest
 from crypto_bot.predictors.trees import AVERAGE, DEFAULT_LEFT, MISSING_NAN
-from crypto_bot.training.dataset import Dataset
 from crypto_bot.training.trainers import (
     TrainedModel,
     check_export,

@@ -12,8 +12,8 @@ import numpy.typing as npt
 from crypto_bot.core import ModelCard
 from crypto_bot.core.arrays import PerBarFeature, PerRowClass
 from crypto_bot.core.errors import DataError, ModelError
+from crypto_bot.dataset import Dataset
 from crypto_bot.predictors import TreePredictor, load_predictor
-from crypto_bot.training.dataset import Dataset
 
 _COMPARED_ROWS = 512
 

@@ -12,7 +12,7 @@ from crypto_bot.core.arrays import Index, PerBarFeature, PerRow, PerRowClass
 from crypto_bot.core.bars import PRICES, Bars
 from crypto_bot.core.errors import DataError, LeakError
 from crypto_bot.core.timeframes import iso_time
-from crypto_bot.validation.splits import Split
+from crypto_bot.splits import Split
 
 if TYPE_CHECKING:
     from crypto_bot.features import FeatureTable

@@ -9,9 +9,10 @@ import numpy as np
 
 from crypto_bot.core.arrays import Mask, PerRow
 from crypto_bot.core.errors import DataError, LeakError
-from crypto_bot.training import Dataset, Trainer
+from crypto_bot.dataset import Dataset
+from crypto_bot.splits import Split
+from crypto_bot.training import Trainer
 from crypto_bot.validation.out_of_sample import predict_fold
-from crypto_bot.validation.splits import Split
 
 Prepare = Callable[[Dataset], Dataset]
 _NULL_DEVIATIONS = 4.0

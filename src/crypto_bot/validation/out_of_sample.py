@@ -12,6 +12,7 @@ from crypto_bot.core.bars import Bars
 from crypto_bot.core.errors import DataError
 from crypto_bot.core.models import class_column, require_schema
 from crypto_bot.core.progress import track
+from crypto_bot.dataset import Dataset
 from crypto_bot.engine import (
     BacktestResult,
     CostOptions,
@@ -20,14 +21,14 @@ from crypto_bot.engine import (
     exits_for,
     simulate,
 )
+from crypto_bot.splits import Split
 from crypto_bot.strategies import Strategy
-from crypto_bot.training import Dataset, TrainedModel, Trainer
+from crypto_bot.training import TrainedModel, Trainer
 from crypto_bot.validation.leaks import (
     check_predictions_out_of_sample,
     check_scaler_inside_fold,
     check_split_purged,
 )
-from crypto_bot.validation.splits import Split
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,4 +1,4 @@
-"""`Dataset`: labelled rows in time order, with every dropped bar counted and the reason named."""
+"""From bars to rows: features and labels joined, unfit rows dropped and counted."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from crypto_bot.core import Bars
-from crypto_bot.core.arrays import Index, Mask, PerBarFeature
+from crypto_bot.core.arrays import PerBarFeature
 from crypto_bot.core.errors import ConfigError, DataError
+from crypto_bot.dataset.rows import ARRAYS, Dataset
 from crypto_bot.features import S0_FEATURES, compute_features, feature
 from crypto_bot.labels import LabelOptions, NextUpOptions, make_labels
 
@@ -30,72 +30,6 @@ UNSETTLED, UNLABELLED, NOT_SAMPLED, UNDEFINED = (
 """Why a bar gave no row; each dropped bar counts under the first reason that holds."""
 
 _SETTLED_TWINS = {"obv": "obv_frac_20"}
-_ARRAYS = (
-    "features",
-    "labels",
-    "decided_at_ns",
-    "label_end_ns",
-    "bar_index",
-    "symbol_index",
-)
-
-
-@dataclass(frozen=True, eq=False)
-class Dataset:
-    """Rows to learn from, sorted by `decided_at_ns`, then symbol.
-
-    Attributes
-    ----------
-    features : float64 (rows, features)   finite, read-only
-    feature_names : tuple of str          ordered schema
-    labels : int8 (rows,)                 one of `classes`
-    classes : tuple of int                every label there can be, ascending
-    decided_at_ns : int64 (rows,)         close time of the bar, UTC ns: features are known then
-    label_end_ns : int64 (rows,)          when the label became known: purge by this
-    bar_index : int64 (rows,)             row's position in the bars of its symbol
-    symbol_index : int64 (rows,)          position in `symbols`
-    symbols : tuple of str                sorted
-    timeframe : str
-    label_definition : dict
-    fingerprint : str                     sha256 of the bars, features, labels and sampling
-    dropped : dict                        reason -> bars that gave no row
-    is_simulated : bool                   True if any bars are
-    """
-
-    features: PerBarFeature
-    feature_names: tuple[str, ...]
-    labels: npt.NDArray[np.int8]
-    classes: tuple[int, ...]
-    decided_at_ns: Index
-    label_end_ns: Index
-    bar_index: Index
-    symbol_index: Index
-    symbols: tuple[str, ...]
-    timeframe: str
-    label_definition: dict[str, Any]
-    fingerprint: str
-    dropped: dict[str, int]
-    is_simulated: bool
-
-    def __post_init__(self) -> None:
-        for name in _ARRAYS:
-            array = getattr(self, name)
-            if len(array) != len(self.labels):
-                raise DataError(f"{name} must have {len(self.labels)} rows, was {len(array)}")
-            array.flags.writeable = False
-        if (np.diff(self.decided_at_ns) < 0).any():
-            raise DataError("decided_at_ns must not decrease, did; sort the rows by time")
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def take(self, index: Index | Mask) -> Dataset:
-        """The rows of an ascending index or a mask; data identity and drop counts stay."""
-        return replace(self, **{name: getattr(self, name)[index] for name in _ARRAYS})
-
-    def class_counts(self) -> dict[int, int]:
-        """Label -> rows, for every possible class."""
-        return {label: int(np.count_nonzero(self.labels == label)) for label in self.classes}
 
 
 def build_dataset(
@@ -193,6 +127,7 @@ def _part(bars: Bars, names: tuple[str, ...], options: LabelOptions, every: int)
         features=np.ascontiguousarray(table.values[rows]),
         feature_names=names,
         labels=labelled.values[rows],
+        weights=np.ones(len(rows)),
         classes=labelled.classes,
         decided_at_ns=bars.close_time[rows],
         label_end_ns=labelled.end_time_ns[rows],
@@ -231,13 +166,13 @@ def _pooled(
 ) -> Dataset:
     lengths = [len(part) for part in parts]
     joined: dict[str, Any] = {
-        name: np.concatenate([getattr(part, name) for part in parts]) for name in _ARRAYS
+        name: np.concatenate([getattr(part, name) for part in parts]) for name in ARRAYS
     }
     joined["symbol_index"] = np.repeat(np.arange(len(parts)), lengths)
     order = np.lexsort((joined["symbol_index"], joined["decided_at_ns"]))
     return replace(
         parts[0],
-        **{name: joined[name][order] for name in _ARRAYS},
+        **{name: joined[name][order] for name in ARRAYS},
         symbols=tuple(part.symbols[0] for part in parts),
         fingerprint=_fingerprint(parts, every),
         dropped=dropped,

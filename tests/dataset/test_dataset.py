@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from crypto_bot.core.errors import ConfigError, DataError
+from crypto_bot.dataset import build_dataset
 from crypto_bot.features import S0_FEATURES, compute_features, feature
 from crypto_bot.labels import NextUpOptions, ThreeClassOptions, make_labels
-from crypto_bot.training import build_dataset
 from training.learnable_rows import MINUTES_NS, market, plain_bars, walk
 
 FEW = ("rsi_14", "return_5", "sma_ratio")

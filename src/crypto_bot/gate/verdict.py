@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import Field
 
 from crypto_bot.core.options import Options
-from crypto_bot.validation.baselines import ClassBaseline
+from crypto_bot.validation.class_baseline import ClassBaseline
 
 
 class ClassMeasure(StrEnum):

@@ -1,8 +1,7 @@
 """Is it luck? Sharpe ratios judged by their length, their tails and how often one tried.
 
 Sources: Bailey & Lopez de Prado, "The Sharpe Ratio Efficient Frontier" (2012) for the probabilistic
-Sharpe ratio; the same, "The Deflated Sharpe Ratio" (2014), whose worked example is a test; Politis &
-Romano, "The Stationary Bootstrap" (1994); Davison & Hinkley (1997) for the +1 in a p-value.
+Sharpe ratio; the same, "The Deflated Sharpe Ratio" (2014), whose worked example is a test.
 """
 
 from __future__ import annotations
@@ -10,15 +9,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from statistics import NormalDist
 
 import numpy as np
-from pydantic import Field
 
-from crypto_bot.core.arrays import Index, PerBarFeature, PerRow
+from crypto_bot.core.arrays import PerRow
 from crypto_bot.core.errors import ConfigError, DataError
-from crypto_bot.core.options import Options
 from crypto_bot.core.timeframes import DAYS_PER_YEAR
 
 _EULER_MASCHERONI = 0.5772156649015329
@@ -126,87 +122,3 @@ def trial_variance(annual_sharpes: Sequence[float | None]) -> float | None:
     """
     known = [value for value in annual_sharpes if value is not None and math.isfinite(value)]
     return float(np.var(known, ddof=1)) / DAYS_PER_YEAR if len(known) > 1 else None
-
-
-class Statistic(StrEnum):
-    """What a bootstrap measures."""
-
-    MEAN = "mean"
-    """Mean return per period."""
-    SHARPE = "sharpe"
-    """Sharpe ratio, annual (x sqrt(365))."""
-
-
-class BootstrapOptions(Options):
-    """How a confidence interval is drawn."""
-
-    resamples: int = Field(default=2000, ge=100, le=100_000, description="resampled histories")
-    mean_block: float = Field(
-        default=5.0, ge=1.0, description="mean length of the blocks kept together, periods"
-    )
-    confidence: float = Field(default=0.95, gt=0.5, lt=1.0, description="coverage of the interval")
-    seed: int = Field(default=42, ge=0, description="same seed, same interval")
-
-
-@dataclass(frozen=True)
-class Interval:
-    """An estimate, its confidence interval, and the share of resamples that were not positive."""
-
-    estimate: float
-    low: float
-    high: float
-    share_not_positive: float
-
-
-def bootstrap_interval(
-    returns: PerRow,
-    statistic: Statistic = Statistic.MEAN,
-    options: BootstrapOptions | None = None,
-) -> Interval:
-    """Stationary-bootstrap interval of the mean or Sharpe ratio of returns (periods,).
-
-    Raises DataError with fewer than 10 returns or one that is not finite.
-
-    Notes
-    -----
-    Percentile interval. Resamples without any deviation have a Sharpe ratio of 0.
-    """
-    options = BootstrapOptions() if options is None else options
-    if len(returns) < 10 or not np.isfinite(returns).all():
-        raise DataError(
-            f"returns must be at least 10 finite values for a bootstrap, was {len(returns)}"
-        )
-    rows = stationary_rows(len(returns), options)
-    drawn = _measure(returns[rows], statistic)
-    tail = (1.0 - options.confidence) / 2.0
-    low, high = np.quantile(drawn, [tail, 1.0 - tail])
-    return Interval(
-        estimate=float(_measure(returns[None, :], statistic)[0]),
-        low=float(low),
-        high=float(high),
-        share_not_positive=float(np.mean(drawn <= 0.0)),
-    )
-
-
-def stationary_rows(periods: int, options: BootstrapOptions) -> Index:
-    """Row numbers int64 (resamples, periods): blocks of geometric length, wrapping at the end."""
-    random = np.random.default_rng(options.seed)
-    shape = (options.resamples, periods)
-    is_start = random.random(shape) < 1.0 / options.mean_block
-    is_start[:, 0] = True
-    column = np.broadcast_to(np.arange(periods), shape)
-    since = column - np.maximum.accumulate(np.where(is_start, column, 0), axis=1)
-    starts = random.integers(0, periods, shape)
-    begun = np.take_along_axis(starts, column - since, axis=1)
-    return (begun + since) % periods
-
-
-def _measure(samples: PerBarFeature, statistic: Statistic) -> PerRow:
-    """The statistic of each row of samples (resamples, periods)."""
-    mean: PerRow = samples.mean(axis=1)
-    if statistic is Statistic.MEAN:
-        return mean
-    deviation = samples.std(axis=1, ddof=1)
-    ratio = np.zeros(len(mean))
-    np.divide(mean, deviation, out=ratio, where=deviation > _NO_DEVIATION)
-    return ratio * math.sqrt(DAYS_PER_YEAR)

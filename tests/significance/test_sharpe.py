@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from crypto_bot.core.errors import ConfigError, DataError
-from crypto_bot.validation import (
+from crypto_bot.significance import (
     BootstrapOptions,
     ReturnMoments,
     Statistic,
@@ -20,9 +20,9 @@ from crypto_bot.validation import (
     expected_maximum_sharpe,
     probabilistic_sharpe,
     return_moments,
+    stationary_rows,
     trial_variance,
 )
-from crypto_bot.validation.significance import stationary_rows
 
 PAPER = ReturnMoments(sharpe=2.5 / math.sqrt(250), skew=-3.0, kurtosis=10.0, observations=1250)
 

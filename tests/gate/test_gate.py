@@ -12,17 +12,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crypto_bot.core.errors import ConfigError
-from crypto_bot.validation import (
+from crypto_bot.gate import (
     ChampionEvidence,
-    ClassBaseline,
     ClassMeasure,
     Evidence,
     GateOptions,
-    deflated_sharpe,
+    annual_sharpe,
     judge,
-    return_moments,
 )
-from crypto_bot.validation.evidence import annual_sharpe
+from crypto_bot.significance import deflated_sharpe, return_moments
+from crypto_bot.validation import ClassBaseline
 
 SCORES = ClassBaseline(
     rows=1000,
