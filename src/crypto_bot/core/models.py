@@ -36,7 +36,7 @@ class ModelCard(Options):
 
     symbol: str
     timeframe: str
-    model_type: str = Field(description="'lightgbm' or 'random_forest'")
+    model_type: str = Field(description="how the files are read, such as 'lightgbm'")
     feature_names: tuple[str, ...] = Field(min_length=1)
     feature_definitions: dict[str, str] = {}
     feature_settled_bars: int = Field(

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from pydantic import Field
 
 from crypto_bot.core import Options
-from crypto_bot.core.arrays import Index, PerBarFeature, PerRow
+from crypto_bot.core.arrays import Index, PerBarFeature
 from crypto_bot.core.errors import ModelError
 from crypto_bot.dataset import Dataset
 from crypto_bot.predictors import LIGHTGBM, LIGHTGBM_FILE, seal_text
@@ -20,6 +20,7 @@ from crypto_bot.training.trainers import (
     check_export,
     rebuilt_predictor,
     require_two_classes,
+    row_weights,
     sample_rows,
     shares,
 )
@@ -95,14 +96,6 @@ class LightGBMTrainer:
         )
 
 
-def balanced_weights(positions: Index, classes: int) -> PerRow:
-    """float64 (rows,): rows / (present classes x rows of the class), so each class weighs the same."""
-    counts = np.bincount(positions, minlength=classes)
-    present = np.count_nonzero(counts)
-    weights: PerRow = len(positions) / (present * np.maximum(counts, 1).astype(np.float64))
-    return weights[positions]
-
-
 def booster_probabilities(booster: Booster, features: PerBarFeature) -> npt.NDArray[np.float64]:
     """LightGBM's probabilities as (rows, classes), also for its one-column binary answer."""
     found = np.asarray(booster.predict(features), dtype=np.float64)
@@ -132,11 +125,10 @@ def _train(dataset: Dataset, positions: Index, options: LightGBMOptions, device:
     import lightgbm
 
     settings = _settings(options, len(dataset.classes), device)
-    is_balanced = options.class_weight == "balanced"
     rows = lightgbm.Dataset(
         dataset.features,
         label=positions,
-        weight=balanced_weights(positions, len(dataset.classes)) if is_balanced else None,
+        weight=row_weights(dataset, is_balanced=options.class_weight == "balanced"),
         feature_name=list(dataset.feature_names),
         params=settings,
         free_raw_data=True,
