@@ -21,7 +21,13 @@ from crypto_bot.engine import (
     exits_for,
     simulate,
 )
-from crypto_bot.splits import Split
+from crypto_bot.splits import (
+    CombinatorialOptions,
+    Split,
+    combinatorial_paths,
+    group_of_rows,
+    split_dataset,
+)
 from crypto_bot.strategies import Strategy
 from crypto_bot.training import TrainedModel, Trainer
 from crypto_bot.validation.leaks import (
@@ -84,6 +90,53 @@ def out_of_sample(dataset: Dataset, trainer: Trainer, splits: Sequence[Split]) -
             raise DataError(f"fold {split.fold} must test rows no other fold tests, did not")
         probabilities[split.test], fold[split.test] = found, split.fold
         models.append(model)
+    return _checked(dataset, probabilities, fold, models, splits)
+
+
+def out_of_sample_paths(
+    dataset: Dataset, trainer: Trainer, options: CombinatorialOptions | None = None
+) -> tuple[OutOfSample, ...]:
+    """Every history that combinatorial folds can tell of rows their models never saw.
+
+    Parameters
+    ----------
+    options : CombinatorialOptions    None: its defaults, 28 models and 7 paths
+
+    Returns
+    -------
+    tuple of OutOfSample    one a path; each predicts every row once, `fold` is the split's number
+
+    Raises
+    ------
+    LeakError, DataError    as `out_of_sample`
+    """
+    options = CombinatorialOptions() if options is None else options
+    splits = split_dataset(dataset, options)
+    predicted = [
+        predict_fold(dataset, trainer, split)
+        for split in track(splits, f"combinations of {trainer.name}")
+    ]
+    group = group_of_rows(dataset.decided_at_ns, options.groups)
+    found = []
+    for path in combinatorial_paths(options.groups, options.test_groups):
+        fold = path[group]
+        probabilities = np.full((len(dataset), len(dataset.classes)), np.nan)
+        for k in np.unique(path):
+            is_served = fold[splits[k].test] == k
+            probabilities[splits[k].test[is_served]] = predicted[k][0][is_served]
+        serving = [int(k) for k in np.unique(path)]
+        models = [predicted[k][1] for k in serving]
+        found.append(_checked(dataset, probabilities, fold, models, [splits[k] for k in serving]))
+    return tuple(found)
+
+
+def _checked(
+    dataset: Dataset,
+    probabilities: PerRowClass,
+    fold: Index,
+    models: Sequence[TrainedModel],
+    splits: Sequence[Split],
+) -> OutOfSample:
     check_predictions_out_of_sample(
         probabilities, fold, splits, dataset.decided_at_ns, dataset.label_end_ns
     )
