@@ -30,6 +30,7 @@ from crypto_bot.validation import out_of_sample
 
 SELECTOR_FILE = "selector.json"
 _MEMBER = "chance."
+_FEWEST = 10
 SELECTOR_TREES = LightGBMOptions(
     n_estimators=80,
     learning_rate=0.05,
@@ -116,6 +117,7 @@ def fit_selector(
     """
     options = options or SelectorOptions()
     trainer = trainer or LightGBMTrainer(SELECTOR_TREES)
+    _check_enough(rows, options)
     calibration, line = _calibrated(rows, options, trainer)
     trained = trainer.fit(rows.dataset)
     payoffs = strategy_payoffs(rows, options)
@@ -197,6 +199,15 @@ def strategy_payoffs(rows: TradeRows, options: SelectorOptions) -> tuple[Payoff,
     return tuple(Payoff(*each) for each in means)
 
 
+def _check_enough(rows: TradeRows, options: SelectorOptions) -> None:
+    if len(rows) < options.minimum_trades:
+        until = f" by {iso_time(int(rows.dataset.label_end_ns.max()))}" if len(rows) else ""
+        raise DataError(
+            f"ended trades to learn from must be at least {options.minimum_trades}, were "
+            f"{len(rows)}{until}; give more pairs, more strategies, a longer history or fewer folds"
+        )
+
+
 def _pulled_in(returns: PerRow, tail_frac: float) -> PerRow:
     low, high = np.quantile(returns, [tail_frac, 1.0 - tail_frac])
     return np.clip(returns, low, high)
@@ -211,8 +222,16 @@ def _shrunk(own: PerRow, together: PerRow, weight: float) -> float:
 def _calibrated(
     rows: TradeRows, options: SelectorOptions, trainer: Trainer
 ) -> tuple[Calibration, ReturnLine]:
-    splits = split_dataset(rows.dataset, WalkForwardOptions(folds=options.calibration_folds))
-    found = out_of_sample(rows.dataset, trainer, splits)
+    walk = WalkForwardOptions(
+        folds=options.calibration_folds, minimum_train_rows=_FEWEST, minimum_test_rows=_FEWEST
+    )
+    try:
+        splits = split_dataset(rows.dataset, walk)
+        found = out_of_sample(rows.dataset, trainer, splits)
+    except DataError as error:
+        raise DataError(
+            f"{len(rows)} ended trades must show how far chances are right, did not: {error}"
+        ) from error
     tested = np.flatnonzero(found.is_tested)
     raw = found.probabilities[tested, found.classes.index(1)]
     calibration = fit_calibration(raw, rows.dataset.labels[tested])

@@ -42,6 +42,9 @@ class SelectorOptions(Options):
     minimum_chance: float = Field(
         default=0.0, ge=0, lt=1, description="and its chance of profit is above this"
     )
+    minimum_trades: int = Field(
+        default=100, ge=10, description="ended trades that a selector must learn from at least"
+    )
     calibration_folds: int = Field(
         default=3, ge=2, le=20, description="stretches inside the training rows that judge chances"
     )
