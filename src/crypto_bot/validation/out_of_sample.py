@@ -32,11 +32,8 @@ from crypto_bot.splits import (
 )
 from crypto_bot.strategies import Strategy
 from crypto_bot.training import TrainedModel, Trainer
-from crypto_bot.validation.leaks import (
-    check_predictions_out_of_sample,
-    check_scaler_inside_fold,
-    check_split_purged,
-)
+from crypto_bot.validation.leaks_fitting import Pipeline, check_scaler_inside_fold
+from crypto_bot.validation.leaks_rows import check_predictions_out_of_sample, check_split_purged
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,6 +178,15 @@ def rows_for(predictor: Predictor, dataset: Dataset) -> PerBarFeature:
         require_schema(dataset.feature_names, predictor)
         return np.ascontiguousarray(dataset.features)
     return dataset.columns(predictor.feature_names).features
+
+
+def trainer_pipeline(trainer: Trainer) -> Pipeline:
+    """A trainer as a pipeline from all rows and a split to test predictions, for the leak checks."""
+
+    def predict(dataset: Dataset, split: Split) -> PerRowClass:
+        return predict_fold(dataset, trainer, split)[0]
+
+    return predict
 
 
 def prediction_columns(dataset: Dataset, predictions: OutOfSample, bars: Bars) -> dict[str, PerBar]:
