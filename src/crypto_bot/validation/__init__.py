@@ -18,6 +18,7 @@ from crypto_bot.validation.null_labels import (
 )
 from crypto_bot.validation.out_of_sample import (
     OutOfSample,
+    every_bar_columns,
     out_of_sample,
     prediction_columns,
     trade_out_of_sample,
@@ -34,6 +35,7 @@ __all__ = [
     "check_shuffled_labels_teach_nothing",
     "check_split_purged",
     "class_baseline",
+    "every_bar_columns",
     "out_of_sample",
     "prediction_columns",
     "shuffled_label_score",

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from crypto_bot.core.arrays import Index, Mask, PerBar, PerRowClass
-from crypto_bot.core.bars import Bars
+from crypto_bot.core.bars import OHLCV, Bars
 from crypto_bot.core.errors import DataError
 from crypto_bot.core.models import class_column, require_schema
+from crypto_bot.core.orders import Signals
 from crypto_bot.core.progress import track
 from crypto_bot.dataset import Dataset
 from crypto_bot.engine import (
@@ -21,6 +22,7 @@ from crypto_bot.engine import (
     exits_for,
     simulate,
 )
+from crypto_bot.features import compute_features
 from crypto_bot.splits import Split
 from crypto_bot.strategies import Strategy
 from crypto_bot.training import TrainedModel, Trainer
@@ -149,19 +151,23 @@ def trade_out_of_sample(
     Parameters
     ----------
     bars : one `Bars` a symbol       those the dataset was built from
-    strategy : Strategy              reads `p_up` and `p_down`, such as `get_strategy("model")`
+    strategy : Strategy              reads `p_up` and `p_down`, such as `get_strategy("model")`, or
+                                     `p_up` beside candles, as `get_strategy("meta")` does
 
     Returns
     -------
     list[BacktestResult]    per symbol, over the bars from the first to the last tested decision and
                             the one bar after it, at whose open the last decision is filled
+
+    Notes
+    -----
+    A strategy that reads candles too decides at bars that may be no rows of the dataset: for it each
+    fold's model predicts every bar of its stretch, see `every_bar_columns`.
     """
     found = []
     for each in bars:
-        columns = prediction_columns(dataset, predictions, each)
         stretch = _tested_stretch(each, predictions)
-        cut = {name: column[stretch] for name, column in columns.items()}
-        signals = strategy.signals(cut)
+        signals = _signals(dataset, predictions, each, strategy, stretch)
         found.append(
             simulate(
                 each[stretch],
@@ -172,6 +178,59 @@ def trade_out_of_sample(
             )
         )
     return found
+
+
+def _signals(
+    dataset: Dataset, predictions: OutOfSample, bars: Bars, strategy: Strategy, stretch: slice
+) -> Signals:
+    if not strategy.features() and not strategy.prices:
+        columns = prediction_columns(dataset, predictions, bars)
+        return strategy.signals({name: column[stretch] for name, column in columns.items()})
+    columns = every_bar_columns(dataset, predictions, bars)
+    columns.update((name, getattr(bars, name)) for name in OHLCV)
+    names = strategy.features()
+    if names:
+        table = compute_features(bars, names)
+        columns.update((name, table.column(name)) for name in names)
+    signals = strategy.signals(columns)
+    return Signals(signals.direction[stretch], signals.score[stretch])
+
+
+def every_bar_columns(dataset: Dataset, predictions: OutOfSample, bars: Bars) -> dict[str, PerBar]:
+    """Out-of-sample `p_up` and `p_down` at every bar of the tested stretch, float64 (bars,).
+
+    For labels that only some bars have, such as meta-labels: live, the model is asked at every close.
+
+    Notes
+    -----
+    A fold's model predicts from its first tested decision to the next fold's first, so never a bar
+    before its last training label was known. NaN outside and where a feature is undefined. Raises
+    DataError if a fold trains on rows behind its test: such bars would not be out of sample.
+    """
+    _rows_of(dataset, bars)
+    table = compute_features(bars, dataset.feature_names)
+    found = np.full((len(bars), len(dataset.classes)), np.nan)
+    begins = [int(dataset.decided_at_ns[split.test].min()) for split in predictions.splits]
+    order = np.argsort(begins)
+    ends = [begins[k] for k in order[1:]] + [predictions.end_ns + 1]
+    for k, end_ns in zip(order, ends, strict=True):
+        split, model = predictions.splits[k], predictions.models[k]
+        if dataset.label_end_ns[split.train].max() > begins[k]:
+            raise DataError(
+                f"fold {split.fold} must train only on labels known before its test, did not; "
+                "predict every bar with walk-forward or hold-out splits"
+            )
+        first, last = np.searchsorted(bars.close_time, [begins[k], end_ns])
+        read = [table.names.index(name) for name in model.predictor.feature_names]
+        rows = np.ascontiguousarray(table.values[first:last, read])
+        probabilities = model.predictor.predict_proba(rows)
+        for at, label in enumerate(dataset.classes):
+            found[first:last, at] = class_column(model.predictor, label, probabilities)
+    down = -1 if -1 in dataset.classes else 0
+    return {
+        name: found[:, dataset.classes.index(label)]
+        for name, label in (("p_up", 1), ("p_down", down))
+    }
 
 
 def _tested_stretch(bars: Bars, predictions: OutOfSample) -> slice:
