@@ -4,6 +4,7 @@ Every cut and every prediction is checked for leaks by name.
 """
 
 from crypto_bot.validation.class_baseline import ClassBaseline, class_baseline
+from crypto_bot.validation.every_bar import every_bar_columns
 from crypto_bot.validation.leaks import (
     check_features_see_no_future,
     check_predictions_out_of_sample,
@@ -18,8 +19,8 @@ from crypto_bot.validation.null_labels import (
 )
 from crypto_bot.validation.out_of_sample import (
     OutOfSample,
-    every_bar_columns,
     out_of_sample,
+    out_of_sample_paths,
     prediction_columns,
     trade_out_of_sample,
 )
@@ -37,6 +38,7 @@ __all__ = [
     "class_baseline",
     "every_bar_columns",
     "out_of_sample",
+    "out_of_sample_paths",
     "prediction_columns",
     "shuffled_label_score",
     "trade_out_of_sample",

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from crypto_bot.core.arrays import Index, Mask, PerBar, PerRowClass
-from crypto_bot.core.bars import OHLCV, Bars
+from crypto_bot.core.arrays import Index, Mask, PerBar, PerBarFeature, PerRowClass
+from crypto_bot.core.bars import Bars
 from crypto_bot.core.errors import DataError
-from crypto_bot.core.models import class_column, require_schema
+from crypto_bot.core.funding import FundingRates
+from crypto_bot.core.models import Predictor, class_column, require_schema
 from crypto_bot.core.orders import Signals
 from crypto_bot.core.progress import track
 from crypto_bot.dataset import Dataset
@@ -22,10 +23,17 @@ from crypto_bot.engine import (
     exits_for,
     simulate,
 )
-from crypto_bot.features import compute_features
-from crypto_bot.splits import Split
+from crypto_bot.predictors import scalers_of
+from crypto_bot.splits import (
+    CombinatorialOptions,
+    Split,
+    combinatorial_paths,
+    group_of_rows,
+    split_dataset,
+)
 from crypto_bot.strategies import Strategy
 from crypto_bot.training import TrainedModel, Trainer
+from crypto_bot.validation.every_bar import candle_columns, every_bar_columns
 from crypto_bot.validation.leaks import (
     check_predictions_out_of_sample,
     check_scaler_inside_fold,
@@ -86,6 +94,53 @@ def out_of_sample(dataset: Dataset, trainer: Trainer, splits: Sequence[Split]) -
             raise DataError(f"fold {split.fold} must test rows no other fold tests, did not")
         probabilities[split.test], fold[split.test] = found, split.fold
         models.append(model)
+    return _checked(dataset, probabilities, fold, models, splits)
+
+
+def out_of_sample_paths(
+    dataset: Dataset, trainer: Trainer, options: CombinatorialOptions | None = None
+) -> tuple[OutOfSample, ...]:
+    """Every history that combinatorial folds can tell of rows their models never saw.
+
+    Parameters
+    ----------
+    options : CombinatorialOptions    None: its defaults, 28 models and 7 paths
+
+    Returns
+    -------
+    tuple of OutOfSample    one a path; each predicts every row once, `fold` is the split's number
+
+    Raises
+    ------
+    LeakError, DataError    as `out_of_sample`
+    """
+    options = CombinatorialOptions() if options is None else options
+    splits = split_dataset(dataset, options)
+    predicted = [
+        predict_fold(dataset, trainer, split)
+        for split in track(splits, f"combinations of {trainer.name}")
+    ]
+    group = group_of_rows(dataset.decided_at_ns, options.groups)
+    found = []
+    for path in combinatorial_paths(options.groups, options.test_groups):
+        fold = path[group]
+        probabilities = np.full((len(dataset), len(dataset.classes)), np.nan)
+        for k in np.unique(path):
+            is_served = fold[splits[k].test] == k
+            probabilities[splits[k].test[is_served]] = predicted[k][0][is_served]
+        serving = [int(k) for k in np.unique(path)]
+        models = [predicted[k][1] for k in serving]
+        found.append(_checked(dataset, probabilities, fold, models, [splits[k] for k in serving]))
+    return tuple(found)
+
+
+def _checked(
+    dataset: Dataset,
+    probabilities: PerRowClass,
+    fold: Index,
+    models: Sequence[TrainedModel],
+    splits: Sequence[Split],
+) -> OutOfSample:
     check_predictions_out_of_sample(
         probabilities, fold, splits, dataset.decided_at_ns, dataset.label_end_ns
     )
@@ -109,13 +164,25 @@ def predict_fold(
     train = dataset.take(split.train)
     model = trainer.fit(train)
     predictor = model.predictor
-    require_schema(dataset.feature_names, predictor)
-    if predictor.scaler is not None:
-        mean, scale = predictor.scaler
-        check_scaler_inside_fold(mean, scale, train.features, dataset.feature_names)
-    found = predictor.predict_proba(np.ascontiguousarray(dataset.features[split.test]))
+    tested = rows_for(predictor, dataset.take(split.test))
+    for names, scaler in scalers_of(predictor):
+        seen = train.columns(names).features
+        check_scaler_inside_fold(*scaler, seen, names, weights=train.weights)
+    found = predictor.predict_proba(tested)
     columns = [class_column(predictor, label, found) for label in dataset.classes]
     return np.column_stack(columns), model
+
+
+def rows_for(predictor: Predictor, dataset: Dataset) -> PerBarFeature:
+    """float64 (rows, features) of the dataset that the predictor reads, in its order.
+
+    A model may read fewer features than there are; ModelError if it wants one that is not there.
+    """
+    lacking = set(predictor.feature_names) - set(dataset.feature_names)
+    if lacking or dataset.feature_names == predictor.feature_names:
+        require_schema(dataset.feature_names, predictor)
+        return np.ascontiguousarray(dataset.features)
+    return dataset.columns(predictor.feature_names).features
 
 
 def prediction_columns(dataset: Dataset, predictions: OutOfSample, bars: Bars) -> dict[str, PerBar]:
@@ -145,6 +212,7 @@ def trade_out_of_sample(
     costs: CostOptions | None = None,
     exits: ExitOptions | None = None,
     sizing: SizingOptions | None = None,
+    funding: Mapping[str, FundingRates] | None = None,
 ) -> list[BacktestResult]:
     """Trade each symbol on its out-of-sample predictions through the engine, costs included.
 
@@ -153,6 +221,7 @@ def trade_out_of_sample(
     bars : one `Bars` a symbol       those the dataset was built from
     strategy : Strategy              reads `p_up` and `p_down`, such as `get_strategy("model")`, or
                                      `p_up` beside candles, as `get_strategy("meta")` does
+    funding : symbol -> rates        charged where a symbol has them
 
     Returns
     -------
@@ -166,8 +235,15 @@ def trade_out_of_sample(
     """
     found = []
     for each in bars:
+        columns = prediction_columns(dataset, predictions, each)
+        if strategy.features() or strategy.prices:
+            columns = {
+                **every_bar_columns(dataset, predictions, each),
+                **candle_columns(each, strategy.features()),
+            }
         stretch = _tested_stretch(each, predictions)
-        signals = _signals(dataset, predictions, each, strategy, stretch)
+        whole = strategy.signals(columns)
+        signals = Signals(whole.direction[stretch], whole.score[stretch])
         found.append(
             simulate(
                 each[stretch],
@@ -175,62 +251,10 @@ def trade_out_of_sample(
                 costs=costs,
                 exits=exits_for(strategy, exits or ExitOptions()),
                 sizing=sizing,
+                funding=(funding or {}).get(each.symbol),
             )
         )
     return found
-
-
-def _signals(
-    dataset: Dataset, predictions: OutOfSample, bars: Bars, strategy: Strategy, stretch: slice
-) -> Signals:
-    if not strategy.features() and not strategy.prices:
-        columns = prediction_columns(dataset, predictions, bars)
-        return strategy.signals({name: column[stretch] for name, column in columns.items()})
-    columns = every_bar_columns(dataset, predictions, bars)
-    columns.update((name, getattr(bars, name)) for name in OHLCV)
-    names = strategy.features()
-    if names:
-        table = compute_features(bars, names)
-        columns.update((name, table.column(name)) for name in names)
-    signals = strategy.signals(columns)
-    return Signals(signals.direction[stretch], signals.score[stretch])
-
-
-def every_bar_columns(dataset: Dataset, predictions: OutOfSample, bars: Bars) -> dict[str, PerBar]:
-    """Out-of-sample `p_up` and `p_down` at every bar of the tested stretch, float64 (bars,).
-
-    For labels that only some bars have, such as meta-labels: live, the model is asked at every close.
-
-    Notes
-    -----
-    A fold's model predicts from its first tested decision to the next fold's first, so never a bar
-    before its last training label was known. NaN outside and where a feature is undefined. Raises
-    DataError if a fold trains on rows behind its test: such bars would not be out of sample.
-    """
-    _rows_of(dataset, bars)
-    table = compute_features(bars, dataset.feature_names)
-    found = np.full((len(bars), len(dataset.classes)), np.nan)
-    begins = [int(dataset.decided_at_ns[split.test].min()) for split in predictions.splits]
-    order = np.argsort(begins)
-    ends = [begins[k] for k in order[1:]] + [predictions.end_ns + 1]
-    for k, end_ns in zip(order, ends, strict=True):
-        split, model = predictions.splits[k], predictions.models[k]
-        if dataset.label_end_ns[split.train].max() > begins[k]:
-            raise DataError(
-                f"fold {split.fold} must train only on labels known before its test, did not; "
-                "predict every bar with walk-forward or hold-out splits"
-            )
-        first, last = np.searchsorted(bars.close_time, [begins[k], end_ns])
-        read = [table.names.index(name) for name in model.predictor.feature_names]
-        rows = np.ascontiguousarray(table.values[first:last, read])
-        probabilities = model.predictor.predict_proba(rows)
-        for at, label in enumerate(dataset.classes):
-            found[first:last, at] = class_column(model.predictor, label, probabilities)
-    down = -1 if -1 in dataset.classes else 0
-    return {
-        name: found[:, dataset.classes.index(label)]
-        for name, label in (("p_up", 1), ("p_down", down))
-    }
 
 
 def _tested_stretch(bars: Bars, predictions: OutOfSample) -> slice:
