@@ -5,6 +5,7 @@ labels and pipelines too: each raises LeakError and begins its message with its 
 """
 
 from crypto_bot.validation.class_baseline import ClassBaseline, class_baseline
+from crypto_bot.validation.every_bar import every_bar_columns
 from crypto_bot.validation.leaks_bars import (
     check_bars_future_ignored,
     check_features_see_no_future,
@@ -59,6 +60,7 @@ __all__ = [
     "check_split_purged",
     "check_target_not_in_features",
     "class_baseline",
+    "every_bar_columns",
     "out_of_sample",
     "out_of_sample_paths",
     "prediction_columns",

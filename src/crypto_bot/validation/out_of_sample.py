@@ -12,6 +12,7 @@ from crypto_bot.core.bars import Bars
 from crypto_bot.core.errors import DataError
 from crypto_bot.core.funding import FundingRates
 from crypto_bot.core.models import Predictor, class_column, require_schema
+from crypto_bot.core.orders import Signals
 from crypto_bot.core.progress import track
 from crypto_bot.dataset import Dataset
 from crypto_bot.engine import (
@@ -32,6 +33,7 @@ from crypto_bot.splits import (
 )
 from crypto_bot.strategies import Strategy
 from crypto_bot.training import TrainedModel, Trainer
+from crypto_bot.validation.every_bar import candle_columns, every_bar_columns
 from crypto_bot.validation.leaks_fitting import Pipeline, check_scaler_inside_fold
 from crypto_bot.validation.leaks_rows import check_predictions_out_of_sample, check_split_purged
 
@@ -223,20 +225,31 @@ def trade_out_of_sample(
     Parameters
     ----------
     bars : one `Bars` a symbol       those the dataset was built from
-    strategy : Strategy              reads `p_up` and `p_down`, such as `get_strategy("model")`
+    strategy : Strategy              reads `p_up` and `p_down`, such as `get_strategy("model")`, or
+                                     `p_up` beside candles, as `get_strategy("meta")` does
     funding : symbol -> rates        charged where a symbol has them
 
     Returns
     -------
     list[BacktestResult]    per symbol, over the bars from the first to the last tested decision and
                             the one bar after it, at whose open the last decision is filled
+
+    Notes
+    -----
+    A strategy that reads candles too decides at bars that may be no rows of the dataset: for it each
+    fold's model predicts every bar of its stretch, see `every_bar_columns`.
     """
     found = []
     for each in bars:
         columns = prediction_columns(dataset, predictions, each)
+        if strategy.features() or strategy.prices:
+            columns = {
+                **every_bar_columns(dataset, predictions, each),
+                **candle_columns(each, strategy.features()),
+            }
         stretch = _tested_stretch(each, predictions)
-        cut = {name: column[stretch] for name, column in columns.items()}
-        signals = strategy.signals(cut)
+        whole = strategy.signals(columns)
+        signals = Signals(whole.direction[stretch], whole.score[stretch])
         found.append(
             simulate(
                 each[stretch],
