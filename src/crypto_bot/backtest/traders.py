@@ -30,6 +30,7 @@ def model_trader(bench: Workbench, learned: Learned, exits: ExitOptions) -> Trad
         threshold=learned.recipe.threshold,
         allow_short=bench.sizing.allow_short,
         trained_until_ns=int(learned.dataset.label_end_ns.max()),
+        thresholds=card.thresholds,
     )
     why = learned.verdict.reason
     symbols = learned.dataset.symbols
@@ -56,6 +57,7 @@ def champion_trader(
         threshold=card.thresholds["open"],
         allow_short=bench.sizing.allow_short,
         trained_until_ns=trained_until_ns,
+        thresholds=card.thresholds,
     )
     why = f"nothing new was promoted; champion {version} of an earlier turn trades"
     return Trader(f"{card.model_type} {version}", card.timeframe, maker, exits, True, why)
