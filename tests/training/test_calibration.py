@@ -117,7 +117,7 @@ def test_the_correction_is_fitted_on_rows_the_inner_model_never_learned_from():
         )
     )
     trained = CalibratedTrainer(by_heart, CalibrationOptions(folds=3)).fit(noise)
-    assert by_heart.fit(noise).predictor.predict_proba(noise.features).max(axis=1).mean() > 0.8
+    assert by_heart.fit(noise).predictor.predict_proba(noise.features).max(axis=1).mean() > 0.75
     assert trained.predictor.predict_proba(noise.features).max(axis=1).mean() < 0.65
     assert trained.evidence["log_loss_after"] < trained.evidence["log_loss_before"]
 

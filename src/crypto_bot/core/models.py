@@ -45,6 +45,9 @@ class ModelCard(Options):
     classes: tuple[int, ...] = Field(min_length=2)
     label: dict[str, Any] = Field(description="definition of the label: name and options")
     thresholds: dict[str, float] = {}
+    trading: dict[str, str] = Field(
+        default={}, description="how its predictions are traded, such as signal_exit"
+    )
     data_fingerprint: str
     data_start: str
     data_end: str

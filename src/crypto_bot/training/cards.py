@@ -27,6 +27,7 @@ def make_card(
     *,
     symbol: str | None = None,
     thresholds: Mapping[str, float] | None = None,
+    trading: Mapping[str, str] | None = None,
     metrics: Mapping[str, float | None] | None = None,
     gate: Mapping[str, Any] | None = None,
     run_id: str = "",
@@ -41,6 +42,7 @@ def make_card(
     symbol : None is the dataset's symbol, or 'GLOBAL' for several
     thresholds : such as {'open': 0.6}; the label's hold threshold is added as 'hold',
                  the model's own (an abstain band) under their names
+    trading : how its predictions are traded, such as {'signal_exit': 'flat'}
     metrics, gate : out-of-sample figures and the verdict, by the caller
     created_at : UTC text; left to the caller so that a card can be made twice alike
 
@@ -71,6 +73,7 @@ def make_card(
             **trained.thresholds,
             **(thresholds or {}),
         },
+        trading=dict(trading or {}),
         data_fingerprint=dataset.fingerprint,
         data_start=iso_time(int(dataset.decided_at_ns[0])),
         data_end=iso_time(int(dataset.label_end_ns.max())),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy as np
 from crypto_bot.core.arrays import Index, Mask, PerBar, PerRowClass
 from crypto_bot.core.bars import Bars
 from crypto_bot.core.errors import DataError
+from crypto_bot.core.funding import FundingRates
 from crypto_bot.core.models import class_column, side_columns
 from crypto_bot.core.progress import track
 from crypto_bot.dataset import Dataset
@@ -199,6 +200,7 @@ def trade_out_of_sample(
     costs: CostOptions | None = None,
     exits: ExitOptions | None = None,
     sizing: SizingOptions | None = None,
+    funding: Mapping[str, FundingRates] | None = None,
 ) -> list[BacktestResult]:
     """Trade each symbol on its out-of-sample predictions through the engine, costs included.
 
@@ -206,6 +208,7 @@ def trade_out_of_sample(
     ----------
     bars : one `Bars` a symbol       those the dataset was built from
     strategy : Strategy              reads `p_up` and `p_down`, such as `get_strategy("model")`
+    funding : symbol -> rates        charged where a symbol has them
 
     Returns
     -------
@@ -225,6 +228,7 @@ def trade_out_of_sample(
                 costs=costs,
                 exits=exits_for(strategy, exits or ExitOptions()),
                 sizing=sizing,
+                funding=(funding or {}).get(each.symbol),
             )
         )
     return found
