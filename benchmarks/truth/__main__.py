@@ -100,7 +100,9 @@ def market_rows(outcomes: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         name = f"planted edge, ideal Sharpe {sharpe}"
         least = 0.8 if sharpe == 3 else None
         rows += _share_rows(f"{name}: promoted of {len(some)}", some, at_least=least)
-        rows.append(row(f"{name}: the ideal predictor earned", _mean(some, "ideal_earned"), "Sharpe"))
+        rows.append(
+            row(f"{name}: the ideal predictor earned", _mean(some, "ideal_earned"), "Sharpe")
+        )
         rows.append(row(f"{name}: the pipeline earned", _mean(some, "earned"), "Sharpe"))
     return rows
 

@@ -12,7 +12,6 @@ from benchmarks.truth import leaks_in_bars as bars
 from benchmarks.truth import leaks_in_loops as loops
 from benchmarks.truth import leaks_in_rows as rows
 from benchmarks.truth.leak_material import FOLDS, SPLITS
-
 from crypto_bot.validation import trainer_pipeline
 
 

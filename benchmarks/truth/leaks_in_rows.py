@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+
 from benchmarks.truth.leak_material import (
     BARS,
     FOLDS,
@@ -17,7 +18,6 @@ from benchmarks.truth.leak_material import (
     line,
     with_features,
 )
-
 from crypto_bot.core import Bars
 from crypto_bot.core.timeframes import HOUR_NS
 from crypto_bot.dataset import Dataset

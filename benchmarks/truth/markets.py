@@ -226,7 +226,5 @@ def _traded(bars: list[Bars], sign: float, least: float) -> float:
         pull = sign * state_of(each)
         side = np.where(np.abs(pull) > least, np.sign(pull), 0.0).astype(np.int8)
         signals = Signals(side, np.abs(pull))
-        results.append(
-            simulate(each, signals, exits=exits, sizing=SizingOptions(fraction=0.1))
-        )
+        results.append(simulate(each, signals, exits=exits, sizing=SizingOptions(fraction=0.1)))
     return pool_results(results).sharpe or 0.0

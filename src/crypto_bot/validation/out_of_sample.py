@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from crypto_bot.core.arrays import Index, Mask, PerBar, PerBarFeature, PerRowClass
+from crypto_bot.core.arrays import Index, Mask, PerBar, PerRowClass
 from crypto_bot.core.bars import Bars
 from crypto_bot.core.errors import DataError
 from crypto_bot.core.funding import FundingRates
-from crypto_bot.core.models import Predictor, class_column, require_schema
+from crypto_bot.core.models import class_column, side_columns
 from crypto_bot.core.orders import Signals
 from crypto_bot.core.progress import track
 from crypto_bot.dataset import Dataset
@@ -32,7 +32,7 @@ from crypto_bot.splits import (
     split_dataset,
 )
 from crypto_bot.strategies import Strategy
-from crypto_bot.training import TrainedModel, Trainer
+from crypto_bot.training import TrainedModel, Trainer, rows_for
 from crypto_bot.validation.every_bar import candle_columns, every_bar_columns
 from crypto_bot.validation.leaks_fitting import Pipeline, check_scaler_inside_fold
 from crypto_bot.validation.leaks_rows import check_predictions_out_of_sample, check_split_purged
@@ -170,18 +170,6 @@ def predict_fold(
     return np.column_stack(columns), model
 
 
-def rows_for(predictor: Predictor, dataset: Dataset) -> PerBarFeature:
-    """float64 (rows, features) of the dataset that the predictor reads, in its order.
-
-    A model may read fewer features than there are; ModelError if it wants one that is not there.
-    """
-    lacking = set(predictor.feature_names) - set(dataset.feature_names)
-    if lacking or dataset.feature_names == predictor.feature_names:
-        require_schema(dataset.feature_names, predictor)
-        return np.ascontiguousarray(dataset.features)
-    return dataset.columns(predictor.feature_names).features
-
-
 def trainer_pipeline(trainer: Trainer) -> Pipeline:
     """A trainer as a pipeline from all rows and a split to test predictions, for the leak checks."""
 
@@ -194,18 +182,20 @@ def trainer_pipeline(trainer: Trainer) -> Pipeline:
 def prediction_columns(dataset: Dataset, predictions: OutOfSample, bars: Bars) -> dict[str, PerBar]:
     """Out-of-sample `p_up` and `p_down` at each bar, float64 (bars,); NaN where untested.
 
-    Raises DataError if these are not the bars that the dataset was built from.
+    NaN too where the fold's model abstains (its band, `TrainedModel.thresholds`). Raises DataError
+    if these are not the bars that the dataset was built from.
     """
     rows = _rows_of(dataset, bars)
-    down = -1 if -1 in dataset.classes else 0
+    sides = {name: np.full(len(dataset), np.nan) for name in ("p_up", "p_down")}
+    for split, model in zip(predictions.splits, predictions.models, strict=True):
+        served = np.flatnonzero(predictions.fold == split.fold)
+        given = predictions.probabilities[served]
+        for name, side in side_columns(dataset.classes, given, model.thresholds).items():
+            sides[name][served] = side
     columns = {}
-    for name, label in (("p_up", 1), ("p_down", down)):
-        if label not in dataset.classes:
-            raise DataError(f"classes must hold {label} for {name}, was {dataset.classes}")
-        column = np.full(len(bars), np.nan)
-        k = dataset.classes.index(label)
-        column[dataset.bar_index[rows]] = predictions.probabilities[rows, k]
-        columns[name] = column
+    for name, side in sides.items():
+        columns[name] = np.full(len(bars), np.nan)
+        columns[name][dataset.bar_index[rows]] = side[rows]
     return columns
 
 
