@@ -6,8 +6,18 @@ paper trading and live bars call the same object.
 
 from crypto_bot.predictors.forest_file import FOREST_FILE, read_forest, write_forest
 from crypto_bot.predictors.lightgbm_text import LIGHTGBM_FILE, read_lightgbm, seal_text
+from crypto_bot.predictors.lstm_file import (
+    LSTM_FILE,
+    NETWORK_FILE,
+    LstmNetwork,
+    NetworkSchema,
+    read_lstm,
+    write_lstm,
+)
+from crypto_bot.predictors.onnx_session import OnnxPredictor
 from crypto_bot.predictors.predictor import (
     LIGHTGBM,
+    LSTM,
     RANDOM_FOREST,
     Scaler,
     TreePredictor,
@@ -19,7 +29,13 @@ __all__ = [
     "FOREST_FILE",
     "LIGHTGBM",
     "LIGHTGBM_FILE",
+    "LSTM",
+    "LSTM_FILE",
+    "NETWORK_FILE",
     "RANDOM_FOREST",
+    "LstmNetwork",
+    "NetworkSchema",
+    "OnnxPredictor",
     "Scaler",
     "TreeEnsemble",
     "TreePredictor",
@@ -27,6 +43,8 @@ __all__ = [
     "load_predictor",
     "read_forest",
     "read_lightgbm",
+    "read_lstm",
     "seal_text",
     "write_forest",
+    "write_lstm",
 ]

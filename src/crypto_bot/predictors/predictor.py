@@ -14,6 +14,8 @@ from crypto_bot.core.arrays import PerBarFeature, PerRow, PerRowClass
 from crypto_bot.core.errors import ModelError, nearest
 from crypto_bot.predictors.forest_file import FOREST_FILE, read_forest
 from crypto_bot.predictors.lightgbm_text import LIGHTGBM_FILE, read_lightgbm
+from crypto_bot.predictors.lstm_file import LSTM_FILE, NETWORK_FILE, read_lstm
+from crypto_bot.predictors.onnx_session import OnnxPredictor
 from crypto_bot.predictors.trees import (
     MISSING_ZERO,
     TreeEnsemble,
@@ -22,7 +24,7 @@ from crypto_bot.predictors.trees import (
 )
 
 _ROWS_A_THREAD = 4096
-LIGHTGBM, RANDOM_FOREST = "lightgbm", "random_forest"
+LIGHTGBM, LSTM, RANDOM_FOREST = "lightgbm", "lstm", "random_forest"
 """Values of `ModelCard.model_type`."""
 
 
@@ -128,7 +130,8 @@ def load_predictor(card: ModelCard, files: Mapping[str, bytes]) -> Predictor:
 
     Parameters
     ----------
-    card : ModelCard    `model_type` 'lightgbm' (file model.txt) or 'random_forest' (forest.npz)
+    card : ModelCard    `model_type` 'lightgbm' (file model.txt), 'random_forest' (forest.npz) or
+                        'lstm' (lstm.onnx and network.json)
     files : file name -> content; other files are ignored
 
     Raises
@@ -138,11 +141,14 @@ def load_predictor(card: ModelCard, files: Mapping[str, bytes]) -> Predictor:
     if card.model_type == LIGHTGBM:
         text = _file(files, LIGHTGBM_FILE)
         ensemble, names = read_lightgbm(text)
-        predictor = TreePredictor(ensemble, names, card.classes)
+        predictor: Predictor = TreePredictor(ensemble, names, card.classes)
     elif card.model_type == RANDOM_FOREST:
         predictor = TreePredictor(*read_forest(_file(files, FOREST_FILE)))
+    elif card.model_type == LSTM:
+        contents = read_lstm(_file(files, LSTM_FILE), _file(files, NETWORK_FILE))
+        predictor = OnnxPredictor(*contents)
     else:
-        known = (LIGHTGBM, RANDOM_FOREST)
+        known = (LIGHTGBM, LSTM, RANDOM_FOREST)
         raise ModelError(
             f"card.model_type must be one of {', '.join(known)}, was {card.model_type!r}"
             + nearest(card.model_type, known)
@@ -157,7 +163,7 @@ def _file(files: Mapping[str, bytes], name: str) -> bytes:
     return files[name]
 
 
-def _check_card(card: ModelCard, predictor: TreePredictor) -> None:
+def _check_card(card: ModelCard, predictor: Predictor) -> None:
     for name in ("feature_names", "classes"):
         wanted, found = getattr(card, name), getattr(predictor, name)
         if wanted != found:

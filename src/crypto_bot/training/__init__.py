@@ -6,12 +6,15 @@ Training libraries are imported inside functions: importing this stage costs not
 from crypto_bot.training.boosting import LightGBMOptions, LightGBMTrainer
 from crypto_bot.training.cards import make_card
 from crypto_bot.training.forest import ForestOptions, ForestTrainer
+from crypto_bot.training.recurrent import LSTMOptions, LSTMTrainer
 from crypto_bot.training.scoring import Scores, score_probabilities
 from crypto_bot.training.trainers import TrainedModel, Trainer
 
 __all__ = [
     "ForestOptions",
     "ForestTrainer",
+    "LSTMOptions",
+    "LSTMTrainer",
     "LightGBMOptions",
     "LightGBMTrainer",
     "Scores",

@@ -12,7 +12,8 @@ from crypto_bot.core.errors import DataError
 from crypto_bot.core.timeframes import iso_time
 from crypto_bot.dataset import Dataset
 from crypto_bot.features import feature
-from crypto_bot.predictors import LIGHTGBM
+from crypto_bot.predictors import LIGHTGBM, LSTM
+from crypto_bot.training.keras_backend import backend_versions
 from crypto_bot.training.trainers import TrainedModel
 
 POOLED = "GLOBAL"
@@ -80,6 +81,9 @@ def make_card(
 
 def library_versions(model_type: str) -> dict[str, str]:
     """Versions of what made the model: ours, Python, numpy and the training library."""
+    if model_type == LSTM:
+        ours = {name: version(name) for name in ("crypto-bot", "numpy")}
+        return {**ours, **backend_versions(), "python": platform.python_version()}
     library = "lightgbm" if model_type == LIGHTGBM else "scikit-learn"
     packages = {name: version(name) for name in ("crypto-bot", "numpy", library)}
     return {**packages, "python": platform.python_version()}

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from crypto_bot.core import ModelCard
+from crypto_bot.core import ModelCard, Predictor
 from crypto_bot.core.arrays import PerBarFeature, PerRowClass
 from crypto_bot.core.errors import DataError, ModelError
 from crypto_bot.dataset import Dataset
@@ -24,17 +24,17 @@ class TrainedModel:
 
     Attributes
     ----------
-    predictor : TreePredictor       rebuilt from `files`: what is tested is what is published
+    predictor : Predictor           rebuilt from `files`: what is tested is what is published
     files : file name -> content    byte-identical for the same data, options and libraries
     importance : name -> share      of the total gain (LightGBM) or impurity decrease (forest); sums to 1
-    model_type : str                'lightgbm' or 'random_forest'
+    model_type : str                such as 'lightgbm', 'random_forest' or 'lstm'
     options : dict                  training options as used
     device : str                    where it was trained; says so when another device was asked for
     seconds : float                 wall time of the fit
     seed : int
     """
 
-    predictor: TreePredictor
+    predictor: Predictor
     files: dict[str, bytes]
     importance: dict[str, float]
     model_type: str

@@ -1,0 +1,298 @@
+"""The Bot v3.1 guide's LSTM: Keras builds and fits it, ONNX carries it to where it is used."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field
+
+from crypto_bot.core import Options
+from crypto_bot.core.arrays import Index, PerBarFeature, PerRow
+from crypto_bot.core.errors import ConfigError, DataError
+from crypto_bot.core.timeframes import timeframe_ns
+from crypto_bot.dataset import Dataset
+from crypto_bot.features import sequence_names
+from crypto_bot.predictors import LSTM, NetworkSchema, OnnxPredictor, Scaler, read_lstm, write_lstm
+from crypto_bot.predictors.lstm_file import LSTM_FILE, NETWORK_FILE
+from crypto_bot.splits import DEFAULT_EMBARGO_BARS
+from crypto_bot.splits.holdout import holdout_split
+from crypto_bot.training.keras_backend import array_copies_allowed, load_keras
+from crypto_bot.training.recurrent_onnx import check_network_export, exported_network
+from crypto_bot.training.trainers import TrainedModel, require_two_classes, sample_rows
+
+Windows = npt.NDArray[Any]
+"""(rows, look_back, features), oldest step first; float64 as given, float32 once scaled."""
+
+
+class LSTMOptions(Options):
+    """Options of `LSTMTrainer`; the defaults are the guide's."""
+
+    look_back: int = Field(default=20, ge=1, le=1000, description="bars in a window")
+    units: int = Field(default=50, ge=2, le=2048, description="of the first layer; the second half")
+    dropout: float = Field(default=0.2, ge=0, lt=1, description="share dropped after each layer")
+    learning_rate: float = Field(default=0.001, gt=0, le=1, description="Adam's step")
+    epochs: int = Field(default=50, ge=1, le=10_000, description="passes over the rows, at most")
+    batch_size: int = Field(default=32, ge=1, le=65_536, description="rows a step")
+    patience: int = Field(
+        default=10, ge=1, description="epochs without a lower val_loss before it stops"
+    )
+    validation_fraction: float = Field(
+        default=0.2, gt=0, lt=1, description="newest share of the rows, which decides when to stop"
+    )
+    embargo_bars: int = Field(
+        default=DEFAULT_EMBARGO_BARS,
+        ge=0,
+        description="bars left out before that share, at least a window's",
+    )
+    seed: int = Field(default=42, ge=0, lt=2**31 - 8, description="seed of everything random")
+
+
+class FittedNetwork(NamedTuple):
+    """Keras's model, the scaler in front of it, and how each epoch went."""
+
+    model: Any
+    scaler: Scaler
+    history: dict[str, list[float]]
+
+
+class FitRows(NamedTuple):
+    """Row numbers: those that teach, those that say when to stop."""
+
+    taught: Index
+    stopping: Index
+
+
+class LSTMTrainer:
+    """LSTM - dropout - LSTM of half the units - dropout - one sigmoid; two classes only.
+
+    The dataset's features are windows: `sequence_features(names, look_back)`. A window is one row's
+    own past, so no window crosses a gap or a split, and the label is that of its last bar.
+    """
+
+    def __init__(self, options: LSTMOptions | None = None) -> None:
+        self.options = LSTMOptions() if options is None else options
+
+    @property
+    def name(self) -> str:
+        """Such as 'lstm (50 units, 20 bars)'."""
+        return f"{LSTM} ({self.options.units} units, {self.options.look_back} bars)"
+
+    def fit(self, dataset: Dataset) -> TrainedModel:
+        """Train, export and check that the export predicts what Keras does within 1e-6.
+
+        The scaler and the weights learn from the older rows only; the newest `validation_fraction`,
+        purged by label end and embargo, decides when to stop. The same rows, options, backend and
+        processor give byte-identical files on the CPU.
+
+        Raises
+        ------
+        ConfigError    feature names that are not windows of `look_back` bars
+        DataError      labels not of two classes, or too few rows for a stopping share
+        ModelError     weights that ran away, or an export that differs
+        MissingExtra   Keras, a backend, onnx or onnxruntime is not installed
+        """
+        schema = _schema(dataset, self.options.look_back)
+        rows = fit_rows(dataset, self.options)
+        targets = (dataset.labels == dataset.classes[1]).astype(np.float32)
+        windows = row_windows(dataset.features, self.options.look_back)
+        start = time.perf_counter()
+        fitted = fit_network(windows, targets, dataset.weights, rows, self.options)
+        seconds = time.perf_counter() - start
+        files, predictor = export_network(fitted, schema, sample_rows(dataset))
+        return TrainedModel(
+            predictor=predictor,
+            files=files,
+            importance={},
+            model_type=LSTM,
+            options=self.options.model_dump()
+            | {
+                "backend": load_keras().backend.backend(),
+                "epochs_run": len(fitted.history["loss"]),
+            },
+            device="cpu",
+            seconds=seconds,
+            seed=self.options.seed,
+        )
+
+
+def fit_rows(dataset: Dataset, options: LSTMOptions) -> FitRows:
+    """Which rows teach and which say when to stop; no bar is in a window of both.
+
+    Raises DataError when nothing is left to teach, or only one class.
+    """
+    bars = max(options.embargo_bars, options.look_back - 1)
+    split = holdout_split(
+        dataset.decided_at_ns,
+        dataset.label_end_ns,
+        options.validation_fraction,
+        bars * timeframe_ns(dataset.timeframe),
+    )
+    require_two_classes(dataset.take(split.train))
+    return FitRows(split.train, split.test)
+
+
+def row_windows(features: PerBarFeature, look_back: int) -> Windows:
+    """Rows of `sequence_features` as (rows, look_back, features), a view."""
+    return features.reshape(len(features), -1, look_back).transpose(0, 2, 1)
+
+
+def fit_scaler(windows: Windows) -> Scaler:
+    """Mean and standard deviation of each feature over every step of the windows; 1 for a constant."""
+    flat = windows.reshape(-1, windows.shape[-1])
+    mean, scale = flat.mean(axis=0), flat.std(axis=0)
+    is_constant = ~(scale > 10 * np.finfo(np.float64).eps * np.abs(mean))
+    return Scaler(mean, np.where(is_constant, 1.0, scale))
+
+
+def scaled_windows(windows: Windows, scaler: Scaler) -> Windows:
+    """float32 (rows, look_back, features), as the network reads them."""
+    return ((windows - scaler.mean) / scaler.scale).astype(np.float32)
+
+
+def build_network(look_back: int, features: int, options: LSTMOptions | None = None) -> Any:
+    """The compiled Keras model; the same options give the same first weights on one backend."""
+    chosen = LSTMOptions() if options is None else options
+    keras = load_keras()
+    seed = chosen.seed
+    layers, start = keras.layers, keras.initializers
+
+    def lstm(units: int, place: int, *, whole: bool) -> Any:
+        return layers.LSTM(
+            units,
+            return_sequences=whole,
+            kernel_initializer=start.GlorotUniform(seed=seed + place),
+            recurrent_initializer=start.Orthogonal(seed=seed + place + 1),
+            seed=seed + place,
+        )
+
+    model = keras.Sequential(
+        [
+            keras.Input((look_back, features)),
+            lstm(chosen.units, 0, whole=True),
+            layers.Dropout(chosen.dropout, seed=seed + 2),
+            lstm(chosen.units // 2, 3, whole=False),
+            layers.Dropout(chosen.dropout, seed=seed + 5),
+            layers.Dense(
+                1, activation="sigmoid", kernel_initializer=start.GlorotUniform(seed=seed + 6)
+            ),
+        ]
+    )
+    model.compile(
+        optimizer=keras.optimizers.Adam(learning_rate=chosen.learning_rate),
+        loss="binary_crossentropy",
+        weighted_metrics=["accuracy"],
+    )
+    return model
+
+
+def fit_network(
+    windows: Windows,
+    targets: npt.NDArray[np.float32],
+    weights: PerRow,
+    rows: FitRows,
+    options: LSTMOptions,
+    *,
+    prints: bool = False,
+) -> FittedNetwork:
+    """Fit the scaler on the teaching rows, then the network, until the stopping rows get no better.
+
+    Parameters
+    ----------
+    windows : float64 (rows, look_back, features), not scaled
+    targets : float32 (rows,) in {0, 1}
+    weights : float64 (rows,)
+    rows : which of them teach and which say when to stop
+    prints : a line an epoch on stdout
+    """
+    keras = load_keras()
+    scaler = fit_scaler(windows[rows.taught])
+    taught, stopping = (
+        (scaled_windows(windows[each], scaler), targets[each], weights[each].astype(np.float32))
+        for each in rows
+    )
+    stop = keras.callbacks.EarlyStopping(
+        monitor="val_loss", patience=options.patience, restore_best_weights=True
+    )
+    with array_copies_allowed(), keras.device("cpu:0"):
+        model = build_network(windows.shape[1], windows.shape[2], options)
+        history = model.fit(
+            _shuffled_batches(keras, taught, options),
+            epochs=options.epochs,
+            validation_data=stopping,
+            validation_batch_size=_VALIDATION_ROWS,
+            shuffle=False,
+            callbacks=[stop],
+            verbose=2 if prints else 0,
+        ).history
+    return FittedNetwork(
+        model, scaler, {name: [float(each) for each in values] for name, values in history.items()}
+    )
+
+
+def export_network(
+    fitted: FittedNetwork, schema: NetworkSchema, sample: PerBarFeature
+) -> tuple[dict[str, bytes], OnnxPredictor]:
+    """The files of a fitted network, and the predictor they give, checked on the sample rows."""
+    files = write_lstm(exported_network(network_weights(fitted.model), fitted.scaler), schema)
+    predictor = OnnxPredictor(*read_lstm(files[LSTM_FILE], files[NETWORK_FILE]))
+    library = network_probabilities(fitted, row_windows(sample, schema.look_back))
+    check_network_export(predictor.predict_proba(sample)[:, 1], library)
+    return files, predictor
+
+
+def network_weights(model: Any) -> list[npt.NDArray[Any]]:
+    """Keras's weight arrays: kernel, recurrent kernel, bias of each layer, then the dense two."""
+    convert = load_keras().ops.convert_to_numpy
+    with array_copies_allowed():
+        return [np.asarray(convert(each.value)) for each in model.trainable_variables]
+
+
+def network_probabilities(fitted: FittedNetwork, windows: Windows) -> PerRow:
+    """Keras's own probability of the second class, float64 (rows,)."""
+    keras = load_keras()
+    with array_copies_allowed(), keras.device("cpu:0"):
+        found = fitted.model.predict(
+            scaled_windows(windows, fitted.scaler), batch_size=_VALIDATION_ROWS, verbose=0
+        )
+    return np.asarray(found, dtype=np.float64)[:, 0]
+
+
+_VALIDATION_ROWS = 512
+
+
+def _schema(dataset: Dataset, look_back: int) -> NetworkSchema:
+    sequence_names(dataset.feature_names, look_back)
+    if len(dataset.classes) != 2:
+        raise ConfigError(
+            f"labels must be of two classes for an LSTM, were {dataset.classes}; use a label such "
+            "as next_n_up"
+        )
+    return NetworkSchema(dataset.feature_names, look_back, dataset.classes)
+
+
+def _shuffled_batches(keras: Any, rows: tuple[Windows, ...], options: LSTMOptions) -> Any:
+    """Batches in an order that the seed alone decides, another one each epoch."""
+    rng = np.random.default_rng(options.seed)
+    count, size = len(rows[0]), options.batch_size
+    if not count:
+        raise DataError("rows must include some to train on, had none")
+
+    class Batches(keras.utils.PyDataset):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.order = rng.permutation(count)
+
+        def __len__(self) -> int:
+            return -(-count // size)
+
+        def __getitem__(self, batch: int) -> tuple[Windows, ...]:
+            chosen = self.order[batch * size : (batch + 1) * size]
+            return tuple(each[chosen] for each in rows)
+
+        def on_epoch_end(self) -> None:
+            self.order = rng.permutation(count)
+
+    return Batches()
