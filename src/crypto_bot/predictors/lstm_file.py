@@ -243,7 +243,7 @@ def _check_arrays(network: LstmNetwork, features: int) -> None:
     for name, shape in wanted.items():
         array = getattr(network, name)
         if array.shape != shape or not np.isfinite(array).all():
-            raise _damaged(f"{name} is {array.shape} or not finite, not finite {tuple(shape)}")
+            raise _damaged(f"{name} must be finite {tuple(shape)}, was {array.shape}")
     if not (network.scale > 0).all():
         raise _damaged("scale is not > 0")
 

@@ -19,7 +19,13 @@ from crypto_bot.predictors import LSTM, NetworkSchema, OnnxPredictor, Scaler, re
 from crypto_bot.predictors.lstm_file import LSTM_FILE, NETWORK_FILE
 from crypto_bot.splits import DEFAULT_EMBARGO_BARS
 from crypto_bot.splits.holdout import holdout_split
-from crypto_bot.training.keras_backend import array_copies_allowed, load_keras
+from crypto_bot.training.keras_backend import (
+    NetworkDevice,
+    array_copies_allowed,
+    device_scope,
+    load_keras,
+    usable_network_device,
+)
 from crypto_bot.training.recurrent_onnx import check_network_export, exported_network
 from crypto_bot.training.trainers import TrainedModel, require_two_classes, sample_rows
 
@@ -47,15 +53,20 @@ class LSTMOptions(Options):
         ge=0,
         description="bars left out before that share, at least a window's",
     )
+    device_type: NetworkDevice = Field(
+        default="cpu", description="cpu or gpu; falls back to cpu and says so"
+    )
     seed: int = Field(default=42, ge=0, lt=2**31 - 8, description="seed of everything random")
 
 
 class FittedNetwork(NamedTuple):
-    """Keras's model, the scaler in front of it, and how each epoch went."""
+    """Keras's model, the scaler in front of it, how each epoch went, and where."""
 
     model: Any
     scaler: Scaler
     history: dict[str, list[float]]
+    device: NetworkDevice
+    device_note: str
 
 
 class FitRows(NamedTuple):
@@ -112,7 +123,7 @@ class LSTMTrainer:
                 "backend": load_keras().backend.backend(),
                 "epochs_run": len(fitted.history["loss"]),
             },
-            device="cpu",
+            device=fitted.device_note,
             seconds=seconds,
             seed=self.options.seed,
         )
@@ -140,11 +151,11 @@ def row_windows(features: PerBarFeature, look_back: int) -> Windows:
 
 
 def fit_scaler(windows: Windows) -> Scaler:
-    """Mean and standard deviation of each feature over every step of the windows; 1 for a constant."""
-    flat = windows.reshape(-1, windows.shape[-1])
-    mean, scale = flat.mean(axis=0), flat.std(axis=0)
-    is_constant = ~(scale > 10 * np.finfo(np.float64).eps * np.abs(mean))
-    return Scaler(mean, np.where(is_constant, 1.0, scale))
+    """scikit-learn's mean and deviation of each feature over every step; 1 for a constant."""
+    from sklearn.preprocessing import StandardScaler
+
+    fitted = StandardScaler().fit(windows.reshape(-1, windows.shape[-1]))
+    return Scaler(fitted.mean_, fitted.scale_)
 
 
 def scaled_windows(windows: Windows, scaler: Scaler) -> Windows:
@@ -216,7 +227,8 @@ def fit_network(
     stop = keras.callbacks.EarlyStopping(
         monitor="val_loss", patience=options.patience, restore_best_weights=True
     )
-    with array_copies_allowed(), keras.device("cpu:0"):
+    device, note = usable_network_device(options.device_type)
+    with array_copies_allowed(), device_scope(device):
         model = build_network(windows.shape[1], windows.shape[2], options)
         history = model.fit(
             _shuffled_batches(keras, taught, options),
@@ -227,9 +239,8 @@ def fit_network(
             callbacks=[stop],
             verbose=2 if prints else 0,
         ).history
-    return FittedNetwork(
-        model, scaler, {name: [float(each) for each in values] for name, values in history.items()}
-    )
+    figures = {name: [float(each) for each in values] for name, values in history.items()}
+    return FittedNetwork(model, scaler, figures, device, note)
 
 
 def export_network(
@@ -252,8 +263,7 @@ def network_weights(model: Any) -> list[npt.NDArray[Any]]:
 
 def network_probabilities(fitted: FittedNetwork, windows: Windows) -> PerRow:
     """Keras's own probability of the second class, float64 (rows,)."""
-    keras = load_keras()
-    with array_copies_allowed(), keras.device("cpu:0"):
+    with array_copies_allowed(), device_scope(fitted.device):
         found = fitted.model.predict(
             scaled_windows(windows, fitted.scaler), batch_size=_VALIDATION_ROWS, verbose=0
         )
