@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -129,13 +130,8 @@ def test_no_window_and_no_target_crosses_a_gap():
     assert (np.diff(windows, axis=1) == 1).all()
     assert not {200, 201, 290} & set(windows.ravel())
     assert not {199, 198, 197, 289, 288, 287} & set(windows[:, -1])
-    whole = dict(
-        zip(
-            *[each.tolist() for each in (prepared(frame)[0][:, -1], prepared(frame)[1])],
-            strict=True,
-        )
-    )
-    assert [whole[last] for last in windows[:, -1].tolist()] == y.tolist()
+    every, wanted = prepared(frame)
+    assert np.array_equal(y, wanted[np.isin(every[:, -1], windows[:, -1])])
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
@@ -171,7 +167,7 @@ def test_no_bar_and_no_label_is_shared_by_two_spans():
     rows = lstm_rows(plain_frame(), LOOK_BACK, HORIZON, ["number"])
     number = rows.dataset.features[:, -1].astype(int)
     spans = [number[each] for each in (*rows.fit, rows.tested)]
-    for older, newer in zip(spans[:-1], spans[1:], strict=True):
+    for older, newer in pairwise(spans):
         assert older.max() + HORIZON < newer.min() - LOOK_BACK + 1
         assert newer.min() - older.max() == LOOK_BACK + HORIZON
     assert len(rows.tested) == pytest.approx(0.2 * len(number), abs=1)
@@ -265,7 +261,7 @@ def test_the_command_trains_from_a_file(tmp_path, monkeypatch, capsys):
     (market,) = simulate_market(SimulationOptions(seed=3, symbols=1, bars=450))
     market.to_pandas().to_csv(tmp_path / "candles.csv")
     monkeypatch.chdir(tmp_path)
-    quick = ["--look-back", "5", "--epochs", "1", "--batch-size", "64", "--units", "4"]
+    quick = ["--look-back", "5", "--epochs", "1", "--batch-size", "512", "--units", "4"]
     data = ["--data", "candles.csv", "--symbol", "BTC/USDT", "--timeframe", "5m"]
     assert main([*data, *quick]) == 0, capsys.readouterr().err
     assert sorted(path.name for path in (tmp_path / "ml" / "lstm").iterdir()) == sorted(FILES)

@@ -63,12 +63,6 @@ def lstm_rows(
     frame = settled_rows(df)
     names = _checked_names(frame, feature_names)
     data = _windows(frame, names, look_back, forecast_horizon)
-    if len(data) < MINIMUM_WINDOWS:
-        raise DataError(
-            f"features_df must give at least {MINIMUM_WINDOWS} windows of {look_back} bars without a "
-            f"gap whose close {forecast_horizon} bars later is known, gave {len(data)} of "
-            f"{len(frame)} rows; give more rows"
-        )
     embargo_ns = (look_back - 1) * timeframe_ns(data.timeframe)
     split = holdout_split(data.decided_at_ns, data.label_end_ns, TEST_SIZE, embargo_ns)
     inner = fit_rows(data.take(split.train), options.replace(embargo_bars=0))
@@ -102,7 +96,13 @@ def _windows(frame: pd.DataFrame, names: tuple[str, ...], look_back: int, horizo
     close = frame["close"].to_numpy(dtype=np.float64)
     ends = _whole_windows(times, np.isfinite(values).all(axis=1), look_back, horizon, step)
     ends = ends[np.isfinite(close[ends]) & np.isfinite(close[ends + horizon])]
-    every = np.lib.stride_tricks.sliding_window_view(values, min(look_back, len(values)), axis=0)
+    if len(ends) < MINIMUM_WINDOWS:
+        raise DataError(
+            f"features_df must give at least {MINIMUM_WINDOWS} windows of {look_back} bars without a "
+            f"gap whose close {horizon} bars later is known, gave {len(ends)} of {len(frame)} rows; "
+            "give more rows"
+        )
+    every = np.lib.stride_tricks.sliding_window_view(values, look_back, axis=0)
     flat = every[ends - look_back + 1].reshape(len(ends), -1)
     decided = times[ends] + step
     symbols = frame["symbol"].unique().tolist() if "symbol" in frame.columns else []
