@@ -31,6 +31,9 @@ SMALL = LSTMOptions(
     validation_fraction=0.25,
 )
 
+LAWFUL = LSTMOptions(look_back=1, units=2, epochs=2, batch_size=4096, learning_rate=0.01)
+"""A window of one bar: any dataset will do."""
+
 
 def windows_dataset(values, labels, *, look_back=LOOK_BACK, weights=None, classes=(0, 1)):
     """Rows of one symbol at 1m from float64 (bars, features): a window for every bar that has one."""

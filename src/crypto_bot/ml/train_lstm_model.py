@@ -30,7 +30,7 @@ from crypto_bot.ml.feature_engineering import create_features
 from crypto_bot.ml.figures import confusion_png, history_png
 from crypto_bot.ml.lstm_rows import LSTMRows, lstm_rows
 from crypto_bot.ml.train_model import majority_accuracy
-from crypto_bot.predictors import LSTM, LSTM_FILE, NETWORK_FILE, NetworkSchema, load_predictor
+from crypto_bot.predictors import LSTM, LSTM_FILE, NETWORK_FILE, load_predictor
 from crypto_bot.training import LSTMOptions
 from crypto_bot.training.cards import library_versions
 from crypto_bot.training.recurrent import (
@@ -38,9 +38,9 @@ from crypto_bot.training.recurrent import (
     build_network,
     export_network,
     fit_network,
+    fit_scaler,
     row_windows,
 )
-from crypto_bot.training.trainers import sample_rows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -98,7 +98,7 @@ def prepare_lstm_data(
     """
     rows = lstm_rows(df, look_back, forecast_horizon, feature_names)
     windows = row_windows(rows.dataset.features, look_back)
-    scaler = _scaler(rows, windows)
+    scaler = fit_scaler(rows.dataset.take(rows.fit.taught), look_back)
     X = ((windows - scaler.mean_) / scaler.scale_).astype(np.float32)
     return LSTMData(X, rows.dataset.labels.astype(np.int64), scaler)
 
@@ -168,13 +168,10 @@ def train_lstm(
         look_back=look_back, units=units, epochs=epochs, batch_size=batch_size, seed=seed
     )
     data = rows.dataset
-    windows = row_windows(data.features, look_back)
-    targets = data.labels.astype(np.float32)
-    fitted = fit_network(windows, targets, data.weights, rows.fit, options, prints=True)
+    fitted = fit_network(data, rows.fit, options, prints=True)
     fitted.model.summary(print_fn=lambda text, **_: _say(text))
-    schema = NetworkSchema(data.feature_names, look_back, data.classes)
     tested = data.take(rows.tested)
-    files, predictor = export_network(fitted, schema, sample_rows(tested))
+    files, predictor = export_network(fitted, tested, look_back)
     chances = predictor.predict_proba(tested.features)[:, 1]
     guess = (chances > 0.5).astype(np.int64)
     meta = _meta(rows, options, forecast_horizon, fitted, guess)
@@ -185,7 +182,7 @@ def train_lstm(
     _write_tables(folder, rows, fitted, meta, options)
     write_file(folder / "training_history.png", history_png(fitted.history))
     write_file(folder / "confusion_matrix.png", confusion_png(_confusion(tested, guess), [0, 1]))
-    return fitted.model, _scaler(rows, windows), meta
+    return fitted.model, fit_scaler(data.take(rows.fit.taught), look_back), meta
 
 
 def load_lstm_model(folder: Path | str = FOLDER) -> Predictor:
@@ -214,12 +211,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"error: {error}\n")
         return error.exit_code
     return 0
-
-
-def _scaler(rows: LSTMRows, windows: npt.NDArray[np.float64]) -> StandardScaler:
-    from sklearn.preprocessing import StandardScaler
-
-    return StandardScaler().fit(windows[rows.fit.taught].reshape(-1, windows.shape[-1]))
 
 
 def _confusion(tested: Dataset, guess: npt.NDArray[np.int64]) -> npt.NDArray[Any]:

@@ -40,8 +40,8 @@ class LstmNetwork(NamedTuple):
     recurrent_1 : float32 (1, 4 units, units)
     bias_1 : float32 (1, 8 units)                 of the inputs, then of the state
     kernel_2, recurrent_2, bias_2 : float32       the second layer, of `last` units
-    dense : float32 (last, 1)                     weights of the one output
-    dense_bias : float32 (1,)
+    dense : float32 (last, outputs)               1 output for two classes, else one a class
+    dense_bias : float32 (outputs,)
     """
 
     mean: npt.NDArray[np.float64]
@@ -73,6 +73,11 @@ class NetworkSchema(NamedTuple):
         """Features of one step of the window."""
         return len(self.feature_names) // self.look_back
 
+    @property
+    def outputs(self) -> int:
+        """Of the network: the chance of the second of two classes, else one chance a class."""
+        return 1 if len(self.classes) == 2 else len(self.classes)
+
 
 def write_lstm(network: LstmNetwork, schema: NetworkSchema) -> dict[str, bytes]:
     """The two files of a network; the same weights and schema give the same bytes.
@@ -80,7 +85,7 @@ def write_lstm(network: LstmNetwork, schema: NetworkSchema) -> dict[str, bytes]:
     Raises ModelError where the arrays do not fit each other or hold a value that is not finite.
     """
     _check_schema(schema)
-    _check_arrays(network, schema.features)
+    _check_arrays(network, schema)
     text = json.dumps({"format": _FORMAT, **schema._asdict()}, indent=1, sort_keys=True)
     return {LSTM_FILE: graph_bytes(network, schema.look_back), NETWORK_FILE: f"{text}\n".encode()}
 
@@ -104,7 +109,7 @@ def read_lstm(graph: bytes, description: bytes) -> tuple[LstmNetwork, NetworkSch
     except (KeyError, ValueError) as error:
         raise _damaged(str(error)) from error
     network = LstmNetwork(**arrays)
-    _check_arrays(network, schema.features)
+    _check_arrays(network, schema)
     if model != _graph(network, schema.look_back):
         raise _damaged("its operations are not those of our LSTM")
     return network, schema
@@ -117,11 +122,11 @@ def graph_bytes(network: LstmNetwork, look_back: int) -> bytes:
 
 
 def _graph(network: LstmNetwork, look_back: int) -> ModelProto:
-    """double (rows, features x look_back) -> float (rows, 1), the chance of the second class."""
+    """double (rows, features x look_back) -> float (rows, outputs), see `LstmNetwork.dense`."""
     onnx = _onnx()
     helper, kinds = onnx.helper, onnx.TensorProto
     first, last = network.units
-    features = len(network.mean)
+    features, outputs = len(network.mean), network.dense.shape[-1]
     constants = {
         **network._asdict(),
         "window": np.array([-1, features, look_back], dtype=np.int64),
@@ -141,13 +146,15 @@ def _graph(network: LstmNetwork, look_back: int) -> ModelProto:
         helper.make_node("LSTM", layer_2, ["", "last_state"], hidden_size=last),
         helper.make_node("Squeeze", ["last_state", "state_axis"], ["state"]),
         helper.make_node("Gemm", ["state", "dense", "dense_bias"], ["logit"]),
-        helper.make_node("Sigmoid", ["logit"], [_OUTPUT]),
+        helper.make_node("Sigmoid", ["logit"], [_OUTPUT])
+        if outputs == 1
+        else helper.make_node("Softmax", ["logit"], [_OUTPUT], axis=1),
     ]
     graph = helper.make_graph(
         nodes,
         "lstm",
         [helper.make_tensor_value_info(_INPUT, kinds.DOUBLE, ["rows", features * look_back])],
-        [helper.make_tensor_value_info(_OUTPUT, kinds.FLOAT, ["rows", 1])],
+        [helper.make_tensor_value_info(_OUTPUT, kinds.FLOAT, ["rows", outputs])],
         [_tensor(onnx, name, array) for name, array in constants.items()],
     )
     return helper.make_model(  # type: ignore[no-any-return]
@@ -218,15 +225,16 @@ def _check_schema(schema: NetworkSchema) -> None:
     if not all(isinstance(name, str) for name in names) or len(set(names)) != len(names):
         raise ModelError(f"feature_names must be different names, were {names}")
     is_whole = all(type(label) is int for label in classes)
-    if not is_whole or len(classes) != 2 or classes[0] >= classes[1]:
-        raise ModelError(f"classes must be two ascending whole numbers, were {classes}")
+    if not is_whole or len(classes) < 2 or list(classes) != sorted(set(classes)):
+        raise ModelError(f"classes must be two or more ascending whole numbers, were {classes}")
     try:
         sequence_names(names, look_back)
     except ConfigError as error:
         raise ModelError(str(error)) from error
 
 
-def _check_arrays(network: LstmNetwork, features: int) -> None:
+def _check_arrays(network: LstmNetwork, schema: NetworkSchema) -> None:
+    features, outputs = schema.features, schema.outputs
     first, last = network.units
     wanted: dict[str, Sequence[int]] = {
         "mean": (features,),
@@ -237,8 +245,8 @@ def _check_arrays(network: LstmNetwork, features: int) -> None:
         "kernel_2": (1, 4 * last, first),
         "recurrent_2": (1, 4 * last, last),
         "bias_2": (1, 8 * last),
-        "dense": (last, 1),
-        "dense_bias": (1,),
+        "dense": (last, outputs),
+        "dense_bias": (outputs,),
     }
     for name, shape in wanted.items():
         array = getattr(network, name)

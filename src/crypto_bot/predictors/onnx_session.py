@@ -59,11 +59,11 @@ class OnnxPredictor:
         return self._network
 
     def predict_proba(self, features: PerBarFeature) -> PerRowClass:
-        """float64 (rows, 2) from float64 (rows, features); NaN where a feature is not finite."""
+        """float64 (rows, classes) from float64 (rows, features); NaN where a feature is not finite."""
         matrix = np.ascontiguousarray(features, dtype=np.float64)
         if matrix.ndim != 2 or matrix.shape[1] != len(self.feature_names):
             raise self._wrong_shape("features", matrix, "rows, ")
-        out = np.full((len(matrix), 2), np.nan)
+        out = np.full((len(matrix), len(self.classes)), np.nan)
         known = np.flatnonzero(np.isfinite(matrix).all(axis=1))
         for start in range(0, len(known), _ROWS_A_RUN):
             rows = known[start : start + _ROWS_A_RUN]
@@ -71,11 +71,11 @@ class OnnxPredictor:
         return out
 
     def predict_one(self, values: PerRow) -> PerRow:
-        """float64 (2,) of one row of float64 (features,); the quick path of a live bar."""
+        """float64 (classes,) of one row of float64 (features,); the quick path of a live bar."""
         if values.shape != (len(self.feature_names),) or values.dtype != np.float64:
             raise self._wrong_shape("values", values, "")
         if not np.isfinite(values).all():
-            return np.full(2, np.nan)
+            return np.full(len(self.classes), np.nan)
         out: PerRow = self._run(values.reshape(1, -1))[0]
         return out
 
@@ -85,8 +85,8 @@ class OnnxPredictor:
 
     def _run(self, rows: PerBarFeature) -> PerRowClass:
         (found,) = self._session.run(None, {"features": rows})
-        chance = found[:, 0].astype(np.float64)
-        return np.column_stack((1.0 - chance, chance))
+        chances: PerRowClass = found.astype(np.float64)
+        return np.hstack((1.0 - chances, chances)) if self._schema.outputs == 1 else chances
 
     def _wrong_shape(self, name: str, values: Any, rows: str) -> ModelError:
         return ModelError(

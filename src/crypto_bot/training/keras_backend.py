@@ -7,7 +7,6 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from typing import Any, Literal
 
@@ -70,16 +69,9 @@ def _has_gpu() -> bool:
     return bool(keras.distribution.list_devices("gpu"))
 
 
-def backend_versions() -> dict[str, str]:
-    """Versions of Keras, its backend, and what writes and runs the exported network."""
-    names = ("keras", load_keras().backend.backend(), "onnx", "onnxruntime")
-    found = {}
-    for name in names:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = str(getattr(sys.modules.get(name), "__version__", "unknown"))
-    return found
+def backend_packages() -> tuple[str, ...]:
+    """Distributions a network is made with: Keras, its backend, and what writes and runs the export."""
+    return ("keras", load_keras().backend.backend(), "onnx", "onnxruntime")
 
 
 @contextmanager

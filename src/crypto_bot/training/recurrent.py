@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import time
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
 from crypto_bot.core import Options
-from crypto_bot.core.arrays import Index, PerBarFeature, PerRow
-from crypto_bot.core.errors import ConfigError, DataError
+from crypto_bot.core.arrays import Index, PerBarFeature, PerRow, PerRowClass
+from crypto_bot.core.errors import DataError
 from crypto_bot.core.timeframes import timeframe_ns
 from crypto_bot.dataset import Dataset
 from crypto_bot.features import sequence_names
@@ -26,9 +26,22 @@ from crypto_bot.training.keras_backend import (
     load_keras,
     usable_network_device,
 )
-from crypto_bot.training.recurrent_onnx import check_network_export, exported_network
-from crypto_bot.training.trainers import TrainedModel, require_two_classes, sample_rows
+from crypto_bot.training.recurrent_onnx import EXPORT_TOLERANCE, exported_network
+from crypto_bot.training.trainers import (
+    TrainedModel,
+    check_export,
+    require_two_classes,
+    row_weights,
+    sample_rows,
+    shares,
+    uneven_weights,
+)
 
+if TYPE_CHECKING:
+    from sklearn.preprocessing import StandardScaler
+
+_ROWS_A_BATCH = 512
+"""Of a validation or a prediction: they hold no gradients."""
 Windows = npt.NDArray[Any]
 """(rows, look_back, features), oldest step first; float64 as given, float32 once scaled."""
 
@@ -52,6 +65,9 @@ class LSTMOptions(Options):
         default=DEFAULT_EMBARGO_BARS,
         ge=0,
         description="bars left out before that share, at least a window's",
+    )
+    class_weight: Literal["balanced"] | None = Field(
+        default=None, description="'balanced' weighs classes inversely to their frequency"
     )
     device_type: NetworkDevice = Field(
         default="cpu", description="cpu or gpu; falls back to cpu and says so"
@@ -77,7 +93,7 @@ class FitRows(NamedTuple):
 
 
 class LSTMTrainer:
-    """LSTM - dropout - LSTM of half the units - dropout - one sigmoid; two classes only.
+    """LSTM - dropout - LSTM of half the units - dropout - sigmoid; softmax for more classes than two.
 
     The dataset's features are windows: `sequence_features(names, look_back)`. A window is one row's
     own past, so no window crosses a gap or a split, and the label is that of its last bar.
@@ -101,31 +117,33 @@ class LSTMTrainer:
         Raises
         ------
         ConfigError    feature names that are not windows of `look_back` bars
-        DataError      labels not of two classes, or too few rows for a stopping share
+        DataError      labels of one class, or too few rows for a stopping share
         ModelError     weights that ran away, or an export that differs
         MissingExtra   Keras, a backend, onnx or onnxruntime is not installed
         """
-        schema = _schema(dataset, self.options.look_back)
-        rows = fit_rows(dataset, self.options)
-        targets = (dataset.labels == dataset.classes[1]).astype(np.float32)
-        windows = row_windows(dataset.features, self.options.look_back)
+        options = self.options
+        sequence_names(dataset.feature_names, options.look_back)
+        rows = fit_rows(dataset, options)
         start = time.perf_counter()
-        fitted = fit_network(windows, targets, dataset.weights, rows, self.options)
+        fitted = fit_network(dataset, rows, options)
         seconds = time.perf_counter() - start
-        files, predictor = export_network(fitted, schema, sample_rows(dataset))
+        files, predictor = export_network(fitted, dataset, options.look_back)
         return TrainedModel(
             predictor=predictor,
             files=files,
-            importance={},
+            importance=_importance(predictor),
             model_type=LSTM,
-            options=self.options.model_dump()
-            | {
-                "backend": load_keras().backend.backend(),
-                "epochs_run": len(fitted.history["loss"]),
-            },
+            options=options.model_dump(),
             device=fitted.device_note,
             seconds=seconds,
-            seed=self.options.seed,
+            seed=options.seed,
+            evidence={
+                "backend": load_keras().backend.backend(),
+                "epochs_run": len(fitted.history["loss"]),
+                "val_loss": min(fitted.history["val_loss"]),
+                "rows_taught": len(rows.taught),
+                "rows_stopping": len(rows.stopping),
+            },
         )
 
 
@@ -150,12 +168,16 @@ def row_windows(features: PerBarFeature, look_back: int) -> Windows:
     return features.reshape(len(features), -1, look_back).transpose(0, 2, 1)
 
 
-def fit_scaler(windows: Windows) -> Scaler:
-    """scikit-learn's mean and deviation of each feature over every step; 1 for a constant."""
+def fit_scaler(dataset: Dataset, look_back: int) -> StandardScaler:
+    """scikit-learn's scaler of each feature over every step of the rows' windows, by their weights."""
     from sklearn.preprocessing import StandardScaler
 
-    fitted = StandardScaler().fit(windows.reshape(-1, windows.shape[-1]))
-    return Scaler(fitted.mean_, fitted.scale_)
+    windows = row_windows(dataset.features, look_back)
+    weights = uneven_weights(dataset)
+    return StandardScaler().fit(
+        windows.reshape(-1, windows.shape[-1]),
+        sample_weight=None if weights is None else np.repeat(weights, look_back),
+    )
 
 
 def scaled_windows(windows: Windows, scaler: Scaler) -> Windows:
@@ -163,7 +185,9 @@ def scaled_windows(windows: Windows, scaler: Scaler) -> Windows:
     return ((windows - scaler.mean) / scaler.scale).astype(np.float32)
 
 
-def build_network(look_back: int, features: int, options: LSTMOptions | None = None) -> Any:
+def build_network(
+    look_back: int, features: int, options: LSTMOptions | None = None, *, classes: int = 2
+) -> Any:
     """The compiled Keras model; the same options give the same first weights on one backend."""
     chosen = LSTMOptions() if options is None else options
     keras = load_keras()
@@ -187,54 +211,44 @@ def build_network(look_back: int, features: int, options: LSTMOptions | None = N
             lstm(chosen.units // 2, 3, whole=False),
             layers.Dropout(chosen.dropout, seed=seed + 5),
             layers.Dense(
-                1, activation="sigmoid", kernel_initializer=start.GlorotUniform(seed=seed + 6)
+                1 if classes == 2 else classes,
+                activation="sigmoid" if classes == 2 else "softmax",
+                kernel_initializer=start.GlorotUniform(seed=seed + 6),
             ),
         ]
     )
     model.compile(
         optimizer=keras.optimizers.Adam(learning_rate=chosen.learning_rate),
-        loss="binary_crossentropy",
+        loss="binary_crossentropy" if classes == 2 else "sparse_categorical_crossentropy",
         weighted_metrics=["accuracy"],
     )
     return model
 
 
 def fit_network(
-    windows: Windows,
-    targets: npt.NDArray[np.float32],
-    weights: PerRow,
-    rows: FitRows,
-    options: LSTMOptions,
-    *,
-    prints: bool = False,
+    dataset: Dataset, rows: FitRows, options: LSTMOptions, *, prints: bool = False
 ) -> FittedNetwork:
     """Fit the scaler on the teaching rows, then the network, until the stopping rows get no better.
 
-    Parameters
-    ----------
-    windows : float64 (rows, look_back, features), not scaled
-    targets : float32 (rows,) in {0, 1}
-    weights : float64 (rows,)
-    rows : which of them teach and which say when to stop
-    prints : a line an epoch on stdout
+    `prints` puts a line an epoch on stdout.
     """
     keras = load_keras()
-    scaler = fit_scaler(windows[rows.taught])
-    taught, stopping = (
-        (scaled_windows(windows[each], scaler), targets[each], weights[each].astype(np.float32))
-        for each in rows
-    )
+    taught, stopping = (dataset.take(each) for each in rows)
+    fitted = fit_scaler(taught, options.look_back)
+    scaler = Scaler(fitted.mean_, fitted.scale_)
     stop = keras.callbacks.EarlyStopping(
         monitor="val_loss", patience=options.patience, restore_best_weights=True
     )
     device, note = usable_network_device(options.device_type)
     with array_copies_allowed(), device_scope(device):
-        model = build_network(windows.shape[1], windows.shape[2], options)
+        model = build_network(
+            options.look_back, len(scaler.mean), options, classes=len(dataset.classes)
+        )
         history = model.fit(
-            _shuffled_batches(keras, taught, options),
+            _shuffled_batches(keras, _arrays(taught, scaler, options), options),
             epochs=options.epochs,
-            validation_data=stopping,
-            validation_batch_size=_VALIDATION_ROWS,
+            validation_data=_arrays(stopping, scaler, options),
+            validation_batch_size=_ROWS_A_BATCH,
             shuffle=False,
             callbacks=[stop],
             verbose=2 if prints else 0,
@@ -244,13 +258,15 @@ def fit_network(
 
 
 def export_network(
-    fitted: FittedNetwork, schema: NetworkSchema, sample: PerBarFeature
+    fitted: FittedNetwork, dataset: Dataset, look_back: int
 ) -> tuple[dict[str, bytes], OnnxPredictor]:
-    """The files of a fitted network, and the predictor they give, checked on the sample rows."""
+    """The files of a fitted network and the predictor they give, checked on rows of the dataset."""
+    schema = NetworkSchema(dataset.feature_names, look_back, dataset.classes)
     files = write_lstm(exported_network(network_weights(fitted.model), fitted.scaler), schema)
     predictor = OnnxPredictor(*read_lstm(files[LSTM_FILE], files[NETWORK_FILE]))
-    library = network_probabilities(fitted, row_windows(sample, schema.look_back))
-    check_network_export(predictor.predict_proba(sample)[:, 1], library)
+    sample = sample_rows(dataset)
+    library = network_probabilities(fitted, row_windows(sample, look_back))
+    check_export(predictor, sample, library, tolerance=EXPORT_TOLERANCE)
     return files, predictor
 
 
@@ -261,26 +277,31 @@ def network_weights(model: Any) -> list[npt.NDArray[Any]]:
         return [np.asarray(convert(each.value)) for each in model.trainable_variables]
 
 
-def network_probabilities(fitted: FittedNetwork, windows: Windows) -> PerRow:
-    """Keras's own probability of the second class, float64 (rows,)."""
+def network_probabilities(fitted: FittedNetwork, windows: Windows) -> PerRowClass:
+    """Keras's own probabilities, float64 (rows, classes)."""
     with array_copies_allowed(), device_scope(fitted.device):
         found = fitted.model.predict(
-            scaled_windows(windows, fitted.scaler), batch_size=_VALIDATION_ROWS, verbose=0
+            scaled_windows(windows, fitted.scaler), batch_size=_ROWS_A_BATCH, verbose=0
         )
-    return np.asarray(found, dtype=np.float64)[:, 0]
+    chances = np.asarray(found, dtype=np.float64)
+    return np.hstack((1.0 - chances, chances)) if chances.shape[1] == 1 else chances
 
 
-_VALIDATION_ROWS = 512
+def _arrays(
+    dataset: Dataset, scaler: Scaler, options: LSTMOptions
+) -> tuple[Windows, npt.NDArray[Any], PerRow]:
+    """Scaled windows, targets and weights of the rows, as Keras takes them."""
+    windows = scaled_windows(row_windows(dataset.features, options.look_back), scaler)
+    kind = np.float32 if len(dataset.classes) == 2 else np.int32
+    targets = np.searchsorted(dataset.classes, dataset.labels).astype(kind)
+    weights = row_weights(dataset, is_balanced=options.class_weight == "balanced")
+    return windows, targets, np.ones(len(dataset)) if weights is None else weights
 
 
-def _schema(dataset: Dataset, look_back: int) -> NetworkSchema:
-    sequence_names(dataset.feature_names, look_back)
-    if len(dataset.classes) != 2:
-        raise ConfigError(
-            f"labels must be of two classes for an LSTM, were {dataset.classes}; use a label such "
-            "as next_n_up"
-        )
-    return NetworkSchema(dataset.feature_names, look_back, dataset.classes)
+def _importance(predictor: OnnxPredictor) -> dict[str, float]:
+    """Size of the first layer's weights of each scaled feature, spread evenly over its steps."""
+    sizes = np.abs(predictor.network.kernel_1[0]).sum(axis=0, dtype=np.float64)
+    return shares(predictor.feature_names, np.repeat(sizes, predictor.look_back))
 
 
 def _shuffled_batches(keras: Any, rows: tuple[Windows, ...], options: LSTMOptions) -> Any:

@@ -1,4 +1,4 @@
-"""From Keras's weights to `LstmNetwork`, and the proof that both predict the same."""
+"""From Keras's weights to `LstmNetwork`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from crypto_bot.core.arrays import PerRow
 from crypto_bot.core.errors import ModelError
 from crypto_bot.predictors import LstmNetwork, Scaler
 
@@ -35,16 +34,6 @@ def exported_network(weights: list[npt.NDArray[Any]], scaler: Scaler) -> LstmNet
         *_layer(weights[3:6]),
         *(np.asarray(each, dtype=np.float32) for each in weights[6:]),
     )
-
-
-def check_network_export(exported: PerRow, library: PerRow) -> None:
-    """ModelError unless the exported network predicts Keras's probabilities within the tolerance."""
-    worst = float(np.abs(exported - library).max(initial=0.0))
-    if not worst <= EXPORT_TOLERANCE:
-        raise ModelError(
-            f"exported network must predict what Keras does within {EXPORT_TOLERANCE}, "
-            f"differed by {worst} on {len(exported)} rows"
-        )
 
 
 def _layer(weights: list[npt.NDArray[Any]]) -> tuple[npt.NDArray[np.float32], ...]:
