@@ -20,11 +20,13 @@ from crypto_bot.training import (
     LightGBMTrainer,
     LogisticOptions,
     LogisticTrainer,
+    LSTMTrainer,
     SoftVoteTrainer,
     StackedTrainer,
     make_card,
 )
 from crypto_bot.validation import out_of_sample
+from training import network_runs
 from training.learnable_rows import dataset
 
 TREES = LightGBMTrainer(LightGBMOptions(n_estimators=8, num_leaves=7, n_jobs=1))
@@ -42,6 +44,7 @@ MODELS = {
     "soft_vote": SoftVoteTrainer([TREES, RIDGE], [1, 3]),
     "stacked": StackedTrainer([TREES, RIDGE], options=FOLDS),
     "nested": CalibratedTrainer(SoftVoteTrainer([RIDGE, TREES]), CalibrationOptions(folds=2)),
+    "lstm": LSTMTrainer(network_runs.LAWFUL),
 }
 DOUBLED = ("logistic_ridge",)
 """Kinds whose library promises that a doubled weight is the row given twice."""
