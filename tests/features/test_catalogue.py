@@ -48,6 +48,7 @@ def test_settled_bars_are_exact_for_windows_and_long_enough_for_averages():
         ("sma_100001", r"windows of sma_100001 must be 1 to 100000 bars, was 100001"),
         ("rsi_1", r"windows of rsi_1 must be 2 to 100000 bars, was 1"),
         ("macd_line_26_12", r"macd_line_26_12 must be fast then slow, was 26 before 12"),
+        ("fracdiff_100", r"windows of fracdiff_100 must be 1 to 99 bars, was 100"),
         ("close", r"feature must be a known name, was 'close'"),
     ],
 )

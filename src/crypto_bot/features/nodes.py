@@ -13,8 +13,9 @@ from crypto_bot.core.bars import OHLCV
 from crypto_bot.core.errors import ConfigError
 from crypto_bot.features import driver
 from crypto_bot.features.higher import BUCKET_MEMORY
-from crypto_bot.features.lines import gaussian_weights
 from crypto_bot.features.own import OwnFeature
+from crypto_bot.features.triples import REVERSAL
+from crypto_bot.features.weights import fractional_weights, gaussian_weights
 from crypto_bot.features.windows import window_memory
 
 RAW = (*OHLCV, "open_time")
@@ -23,7 +24,7 @@ OWN = 100
 """Kind of a node whose step a user registered."""
 _FULL_WINDOWS = (
     *(driver.MEAN, driver.DEVIATION, driver.HIGHEST, driver.SMOOTH),
-    *(driver.LINE, driver.WEIGHTED),
+    *(driver.LINE, driver.WEIGHTED, driver.SLOPE),
 )
 """Kinds that begin with the window's last bar."""
 FORGOTTEN = 1e-13
@@ -88,6 +89,8 @@ def _begins(node: Node) -> int:
         return node.window
     if node.kind == driver.DIRECTION:
         return 2 * node.window - 1 if node.scalar == 0 else node.window
+    if node.kind == driver.TRIPLE:
+        return 2
     return 1 if node.kind in (driver.TRUE_RANGE, driver.SIGNED_VOLUME, driver.PAIR) else 0
 
 
@@ -148,7 +151,9 @@ def start_memory(node: Node) -> PerBar:
     if node.kind == driver.LINE:
         return window_memory((0.0, 0.0, 0.0, 0.0), 3 * window)
     if node.kind == driver.WEIGHTED:
-        return window_memory(tuple(gaussian_weights(window).tolist()), window)
+        return window_memory(_weights(node), window)
+    if node.kind == driver.SLOPE:
+        return window_memory((0.0,) * 5, 4 * window)
     scalars = {
         driver.SMOOTH: (-float(node.delay), 0.0),
         driver.RSI: (0.0, nan, 0.0, 0.0, nan),
@@ -158,10 +163,17 @@ def start_memory(node: Node) -> PerBar:
         driver.DIRECTION: (0.0,) * 8,
         driver.HOLD: (nan,),
         driver.PAIR: (nan, nan),
+        driver.TRIPLE: (nan,) * 8,
         driver.UNBROKEN: (nan, 0.0),
         driver.REGIME: node.thresholds,
     }
     return np.array(scalars.get(node.kind, ()), np.float64)
+
+
+def _weights(node: Node) -> tuple[float, ...]:
+    order = node.thresholds
+    weights = fractional_weights(order[0]) if order else gaussian_weights(node.window)
+    return tuple(weights.tolist())
 
 
 def bucket_memory() -> PerBar:
@@ -209,6 +221,11 @@ def lag(x: Series, window: int) -> Node:
 def past(x: Series, window: int) -> Node:
     """x `window` bars ago; NaN across an outage."""
     return Node(driver.PAST, (x, UNBROKEN), window)
+
+
+def aligned_return(window: int) -> Node:
+    """close / close `window` bars ago - 1; NaN across an outage."""
+    return change("close", past("close", window))
 
 
 def smooth(x: Series, window: int, *, delay: int = 0) -> Node:
@@ -278,7 +295,17 @@ def line(x: Series, window: int, which: int) -> Node:
 
 def gaussian(x: Series, window: int) -> Node:
     """Mean weighted by half a Gaussian of width window / 4, its peak at the present bar."""
-    return Node(driver.WEIGHTED, (x,), window)
+    return Node(driver.WEIGHTED, (x,), window, 1.0)
+
+
+def fractional(x: Series, order: float) -> Node:
+    """Fractional difference of this order over the window its weights take."""
+    return Node(driver.WEIGHTED, (x,), len(fractional_weights(order)), thresholds=(order,))
+
+
+def slope(y: Series, x: Series, window: int) -> Node:
+    """Least squares slope of the last y on x."""
+    return Node(driver.SLOPE, (y, x), window)
 
 
 def shape(which: int) -> Node:
@@ -289,6 +316,12 @@ def shape(which: int) -> Node:
 def pair(first: str, second: str, which: int) -> Node:
     """A pattern of two candles, of `features.candles`, by two of their prices."""
     return Node(driver.PAIR, (first, second), which)
+
+
+def triple(which: int) -> Node:
+    """A pattern of three candles, of `features.triples`; the close stands in for prices not read."""
+    columns = ("close", "high", "low", "close") if which == REVERSAL else ("open", *("close",) * 3)
+    return Node(driver.TRIPLE, columns, which)
 
 
 def clock_time(which: int) -> Node:
@@ -308,6 +341,7 @@ def is_value(x: Series, value: float) -> Node:
 
 UNBROKEN = Node(driver.UNBROKEN, ("open_time",))
 """Bars that lead to this one without an outage; the plan sets the bars' length."""
+LOG_CLOSE = Node(driver.LOG, ("close",))
 FLOW = Node(driver.FLOW, ("high", "low", "close", "volume"))
 TRUE_RANGE = Node(driver.TRUE_RANGE, ("high", "low", "close"))
 SIGNED_VOLUME = Node(driver.SIGNED_VOLUME, ("close", "volume"))
