@@ -402,3 +402,25 @@ TWINS: dict[str, Callable[..., Series]] = {
     "is_volatile": lambda b: is_regime(b, "volatile"),
     "obv": lambda b: np.cumsum(np.concatenate([b.volume[:1], signed_volume(b)[1:]])),
 }
+
+
+def _close_to(template: str) -> Callable[..., Series]:
+    return lambda bars, *windows: divide(bars.close, TWINS[template](bars, *windows)) - 1
+
+
+def _share(template: str) -> Callable[..., Series]:
+    return lambda bars, *windows: TWINS[template](bars, *windows) / bars.close
+
+
+LEVELS = ("donchian_high", "donchian_low", "keltner_upper", "keltner_lower", "linreg", "gma")
+TWINS |= {f"close_to_{name}_{{}}": _close_to(f"{name}_{{}}") for name in LEVELS}
+TWINS |= {
+    "close_to_pivot": _close_to("pivot"),
+    "macd_line_frac_{}_{}": _share("macd_line_{}_{}"),
+    "macd_signal_frac_{}_{}_{}": _share("macd_signal_{}_{}_{}"),
+    "macd_hist_frac_{}_{}_{}": _share("macd_hist_{}_{}_{}"),
+    "linreg_slope_frac_{}": _share("linreg_slope_{}"),
+    "linreg_deviation_frac_{}": _share("linreg_deviation_{}"),
+    "atr_sma_frac_{}_{}": _share("atr_sma_{}_{}"),
+    "true_range_frac_{}": _share("true_range_{}"),
+}

@@ -15,6 +15,7 @@ from crypto_bot.features.catalogue import (
 from crypto_bot.features.history import FeatureTable, compute_features
 from crypto_bot.features.own import forget_feature, register_feature
 from crypto_bot.features.regimes import REGIMES, RegimeOptions, classify_regimes
+from crypto_bot.features.stationary import stationary_twin
 from crypto_bot.features.stream import FeatureStream
 
 __all__ = [
@@ -31,4 +32,5 @@ __all__ = [
     "forget_feature",
     "known_names",
     "register_feature",
+    "stationary_twin",
 ]

@@ -15,8 +15,9 @@ from crypto_bot.features.families import WIDEST, Family, member
 from crypto_bot.features.nodes import Node, Series
 from crypto_bot.features.own import OwnFeature, own_features
 from crypto_bot.features.price_families import PRICE_FAMILIES
+from crypto_bot.features.scale_families import SCALE_FAMILIES
 
-FAMILIES: tuple[Family, ...] = (*PRICE_FAMILIES, *CANDLE_FAMILIES)
+FAMILIES: tuple[Family, ...] = (*PRICE_FAMILIES, *SCALE_FAMILIES, *CANDLE_FAMILIES)
 """Every built-in definition; the law tests enrol from here."""
 
 S0_FEATURES = (
