@@ -17,6 +17,7 @@ from crypto_bot.backtest.search_options import (
 _EXAMPLES = """examples:
   python -m crypto_bot.backtest.cli run --pairs BTC/USDT ETH/USDT --strategies trend_bot --timeframes 1h
   python -m crypto_bot.backtest.cli portfolio --strategies trend_bot rsi --timeframes 1h
+  python -m crypto_bot.backtest.cli select --strategies trend_bot mean_bot rsi --timeframe 1h
   python -m crypto_bot.backtest.cli view
   python -m crypto_bot.backtest.cli sweep --timeframes 1h
   python -m crypto_bot.backtest.cli optimize --strategy sma_cross --trials 200
@@ -37,7 +38,10 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(
         dest="command", required=True, metavar="COMMAND", parser_class=CommandParser
     )
-    for add in (_add_run, _add_continuous, _add_portfolio, _add_sweep, _add_view, _add_optimize):
+    for add in (
+        *(_add_run, _add_continuous, _add_portfolio, _add_select),
+        *(_add_sweep, _add_view, _add_optimize),
+    ):
         add(commands, shared)
     return parser
 
@@ -68,6 +72,46 @@ def _add_portfolio(commands: Any, shared: argparse.ArgumentParser) -> None:
     _add_tried(portfolio, "every stored pair", ["1h"])
     portfolio.add_argument(
         "--output", metavar="FOLDER", help="where the files go; default: out/portfolio/<time>"
+    )
+
+
+def _add_select(commands: Any, shared: argparse.ArgumentParser) -> None:
+    select = commands.add_parser(
+        "select",
+        parents=[shared],
+        help="learn from trades which strategy's entries to take, tested out of sample",
+        epilog="example: python -m crypto_bot.backtest.cli select --strategies trend_bot mean_bot rsi",
+    )
+    strategies = ["trend_bot", "momentum_bot", "mean_bot"]
+    select.add_argument("--pairs", nargs="+", metavar="PAIR", help="default: every stored pair")
+    select.add_argument(
+        "--strategies",
+        nargs="+",
+        metavar="NAME",
+        default=strategies,
+        help=f"candidates; default: {' '.join(strategies)}",
+    )
+    select.add_argument("--timeframe", metavar="TF", default="1h", help="default: 1h")
+    select.add_argument("--data", metavar="FOLDER", help="import candles from here first")
+    select.add_argument(
+        "--folds", type=int, metavar="N", default=5, help="stretches judged in turn; default: 5"
+    )
+    select.add_argument(
+        "--margin",
+        type=float,
+        metavar="FRACTION",
+        default=0.0,
+        help="take entries expected to earn more than this after costs; default: 0",
+    )
+    select.add_argument(
+        "--chance",
+        type=float,
+        metavar="FRACTION",
+        default=0.0,
+        help="and whose chance of profit is above this; default: 0",
+    )
+    select.add_argument(
+        "--output", metavar="FOLDER", help="where the files go; default: out/select/<time>"
     )
 
 

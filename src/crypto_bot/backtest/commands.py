@@ -15,6 +15,7 @@ from crypto_bot.backtest.learning_loop import refresh_for_turn, training_due
 from crypto_bot.backtest.results import VIEWED_FILES, rank_results, result_files, summarise
 from crypto_bot.backtest.schedule import repeat
 from crypto_bot.backtest.search_command import optimize_strategy, refuse_search_options, sweep
+from crypto_bot.backtest.selecting import select
 from crypto_bot.backtest.shared_account import portfolio
 from crypto_bot.backtest.summary import SIMULATED, number, percent, sweep_lines, turn_lines
 from crypto_bot.backtest.sweeping import (
@@ -299,6 +300,7 @@ BACKTEST_COMMANDS: dict[str, Handler] = {
     "run": run,
     "continuous": continuous,
     "portfolio": portfolio,
+    "select": select,
     "sweep": sweep,
     "view": view,
     "optimize": optimize,

@@ -20,13 +20,14 @@ from crypto_bot.core import TRADE
 from crypto_bot.core.errors import CryptoBotError, DataError
 from crypto_bot.core.files import write_file, write_json
 from crypto_bot.core.timeframes import iso_time
-from crypto_bot.engine import SizingMethod, SizingOptions
+from crypto_bot.engine import SizingOptions
 from crypto_bot.engine.metrics import METRICS
 from crypto_bot.journal import Trial
 from crypto_bot.portfolio import (
     PortfolioOptions,
     PortfolioResult,
     Slot,
+    equal_parts,
     equal_weight_index,
     portfolio_slots,
     simulate_portfolio,
@@ -209,11 +210,7 @@ def portfolio_lines(result: PortfolioResult) -> list[str]:
 
 def account_sizing(bench: Workbench, slots: int) -> SizingOptions:
     """The configured sizes, the whole account cut into equal parts: one a position it may hold."""
-    sizing = bench.sizing
-    if sizing.method is not SizingMethod.PERCENT_OF_EQUITY or sizing.fraction < 1.0:
-        return sizing
-    parts = min(slots, bench.settings.portfolio.max_open_positions)
-    return sizing.replace(fraction=1.0 / parts)
+    return equal_parts(bench.sizing, slots, bench.settings.portfolio.of(PortfolioOptions))
 
 
 def share_lines(bench: Workbench, sizing: SizingOptions) -> list[str]:

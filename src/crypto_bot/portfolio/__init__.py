@@ -6,7 +6,7 @@ by score, highest first, of equals the slot given first. An entry beyond a limit
 refused and told in `refusals`. A portfolio of one slot is `engine.simulate`, bit for bit.
 """
 
-from crypto_bot.portfolio.options import PortfolioOptions
+from crypto_bot.portfolio.options import PortfolioOptions, equal_parts
 from crypto_bot.portfolio.run import (
     PortfolioResult,
     Slot,
@@ -19,6 +19,7 @@ __all__ = [
     "PortfolioOptions",
     "PortfolioResult",
     "Slot",
+    "equal_parts",
     "equal_weight_index",
     "portfolio_slots",
     "simulate_portfolio",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from crypto_bot.core.options import Options
+from crypto_bot.engine.options import SizingMethod, SizingOptions
 
 
 class PortfolioOptions(Options):
@@ -20,3 +21,13 @@ class PortfolioOptions(Options):
     max_exposure_frac: float = Field(
         default=1.0, gt=0, le=1, description="all positions over equity, longs and shorts added"
     )
+
+
+def equal_parts(sizing: SizingOptions, slots: int, options: PortfolioOptions) -> SizingOptions:
+    """The sizes, the whole account cut into equal parts: one a position it may hold.
+
+    Sizes that already say which part (a fraction below 1, or another method) stay as they are.
+    """
+    if sizing.method is not SizingMethod.PERCENT_OF_EQUITY or sizing.fraction < 1.0:
+        return sizing
+    return sizing.replace(fraction=1.0 / min(slots, options.max_open_positions))

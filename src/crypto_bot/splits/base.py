@@ -9,6 +9,7 @@ import numpy as np
 
 from crypto_bot.core.arrays import Index
 from crypto_bot.core.errors import DataError
+from crypto_bot.core.timeframes import iso_time
 
 DEFAULT_EMBARGO_BARS = 10
 
@@ -25,6 +26,7 @@ class Split:
     test_start_ns, test_end_ns : int    decision times of the first and last test row
     embargo_ns : int
     purged : int                   rows left out because their label or the embargo reached the test
+    trains_on_later : bool         True: rows decided after the test's labels ended may teach too
     """
 
     train: Index
@@ -35,6 +37,7 @@ class Split:
     test_end_ns: int
     embargo_ns: int
     purged: int
+    trains_on_later: bool = False
 
 
 class Splitter(Protocol):
@@ -89,3 +92,46 @@ def split_before(
         embargo_ns=embargo_ns,
         purged=len(window) - len(train),
     )
+
+
+def embargo_length(
+    decided_at_ns: Index, embargo_bars: int, embargo_ns: int, interval_ns: int | None
+) -> int:
+    """The longer of two embargoes in ns; a bar is the smallest step between rows unless told."""
+    if interval_ns is None:
+        steps = np.diff(decided_at_ns)
+        steps = steps[steps > 0]
+        interval_ns = int(steps.min()) if steps.size else 0
+    return max(embargo_ns, embargo_bars * interval_ns)
+
+
+def part_starts(decided_at_ns: Index, parts: int, folds: int) -> list[int]:
+    """First row of each of `parts` stretches of time; rows of one moment stay together."""
+    rows = len(decided_at_ns)
+    size = rows // parts
+    if size == 0:
+        raise DataError(
+            f"rows must be at least {parts} for {folds} folds, was {rows}; "
+            "give a longer history or fewer folds"
+        )
+    starts = [start_of_moment(decided_at_ns, part * size) for part in range(parts)]
+    if len(set(starts)) < len(starts):
+        moments = len(np.unique(decided_at_ns))
+        raise DataError(
+            f"rows must lie at enough different moments for {folds} folds, "
+            f"was {moments} moments in {rows} rows; give a longer history or fewer folds"
+        )
+    return starts
+
+
+def check_size(split: Split, minimum_train_rows: int, minimum_test_rows: int) -> None:
+    for name, rows, least in (
+        ("train", len(split.train), minimum_train_rows),
+        ("test", len(split.test), minimum_test_rows),
+    ):
+        if rows < least:
+            raise DataError(
+                f"fold {split.fold} from {iso_time(split.test_start_ns)} must have at least {least} "
+                f"{name} rows, was {rows} ({split.purged} purged); "
+                "give a longer history or fewer folds"
+            )

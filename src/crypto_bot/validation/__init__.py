@@ -19,6 +19,7 @@ from crypto_bot.validation.null_labels import (
 from crypto_bot.validation.out_of_sample import (
     OutOfSample,
     out_of_sample,
+    out_of_sample_paths,
     prediction_columns,
     trade_out_of_sample,
 )
@@ -35,6 +36,7 @@ __all__ = [
     "check_split_purged",
     "class_baseline",
     "out_of_sample",
+    "out_of_sample_paths",
     "prediction_columns",
     "shuffled_label_score",
     "trade_out_of_sample",

@@ -24,13 +24,19 @@ _SCALER_TOLERANCE = 1e-9
 def check_split_purged(
     split: Split, decided_at_ns: Index, label_end_ns: Index, embargo_ns: int | None = None
 ) -> None:
-    """LeakError unless every training label ended before the test started, embargo included.
+    """LeakError if a training row's label overlaps a test row's, embargo included, on either side.
 
     Parameters
     ----------
     split : Split
     decided_at_ns, label_end_ns : int64 (rows,)    of the rows that were split
     embargo_ns : int                               None: what the split says of itself
+
+    Notes
+    -----
+    A row's span runs from its decision to its label's end. Training and test spans must lie apart by
+    more than the embargo; unless the split trains on later rows, every training label must also have
+    ended before the first test decision.
     """
     name = f"check_split_purged: fold {split.fold}"
     shared = np.intersect1d(split.train, split.test)
@@ -40,8 +46,30 @@ def check_split_purged(
         )
     if len(split.train) == 0 or len(split.test) == 0:
         return
+    apart_ns = split.embargo_ns if embargo_ns is None else embargo_ns
+    if not split.trains_on_later:
+        _check_past_only(name, split, decided_at_ns, label_end_ns, apart_ns)
+        return
+    by_time = split.test[np.argsort(decided_at_ns[split.test], kind="stable")]
+    starts, ends = decided_at_ns[by_time], np.maximum.accumulate(label_end_ns[by_time])
+    begun = np.searchsorted(starts, label_end_ns[split.train] + apart_ns, side="right")
+    known = np.where(begun > 0, ends[np.maximum(begun - 1, 0)], np.iinfo(np.int64).min)
+    meets = np.flatnonzero((begun > 0) & (known >= decided_at_ns[split.train] - apart_ns))
+    if meets.size:
+        row = int(split.train[meets[0]])
+        raise LeakError(
+            f"{name} training labels must end before a test block starts or begin after its last "
+            f"label ended, embargo included, {meets.size} did not, first row {row} from "
+            f"{iso_time(int(decided_at_ns[row]))} to {iso_time(int(label_end_ns[row]))}; "
+            "purge by the label's end on both sides"
+        )
+
+
+def _check_past_only(
+    name: str, split: Split, decided_at_ns: Index, label_end_ns: Index, embargo_ns: int
+) -> None:
     start_ns = int(decided_at_ns[split.test].min())
-    limit_ns = start_ns - (split.embargo_ns if embargo_ns is None else embargo_ns)
+    limit_ns = start_ns - embargo_ns
     late = split.train[label_end_ns[split.train] >= limit_ns]
     if late.size:
         row = int(late[0])
@@ -57,6 +85,8 @@ def check_scaler_inside_fold(
     scale: PerRow,
     train_features: PerBarFeature,
     feature_names: Sequence[str] = (),
+    *,
+    weights: PerRow | None = None,
 ) -> None:
     """LeakError unless a scaler's mean and scale are those of the training rows alone.
 
@@ -66,10 +96,12 @@ def check_scaler_inside_fold(
                                                   1 where that is 0
     train_features : float64 (rows, features)     the fold's training rows, unscaled
     feature_names : names for the message
+    weights : float64 (rows,)                     how much each row counted; None is 1 each
     """
-    deviation = train_features.std(axis=0)
+    average = np.average(train_features, axis=0, weights=weights)
+    deviation = np.sqrt(np.average((train_features - average) ** 2, axis=0, weights=weights))
     expected = {
-        "mean": train_features.mean(axis=0),
+        "mean": average,
         "scale": np.where(deviation > 0.0, deviation, 1.0),
     }
     size = np.abs(train_features).max(axis=0, initial=0.0) + np.finfo(np.float64).tiny
@@ -164,6 +196,9 @@ def check_predictions_out_of_sample(
             raise LeakError(
                 f"{name}: fold {split.fold} must predict its test rows only, predicted row {foreign[0]}"
             )
+        if split.trains_on_later:
+            check_split_purged(replace(split, test=rows), decided_at_ns, label_end_ns, 0)
+            continue
         known_ns = int(label_end_ns[split.train].max()) if len(split.train) else -1
         first = int(rows[np.argmin(decided_at_ns[rows])])
         if known_ns >= decided_at_ns[first]:

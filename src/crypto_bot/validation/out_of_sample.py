@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from crypto_bot.core.arrays import Index, Mask, PerBar, PerRowClass
+from crypto_bot.core.arrays import Index, Mask, PerBar, PerBarFeature, PerRowClass
 from crypto_bot.core.bars import Bars
 from crypto_bot.core.errors import DataError
-from crypto_bot.core.models import class_column, require_schema
+from crypto_bot.core.funding import FundingRates
+from crypto_bot.core.models import Predictor, class_column, require_schema
 from crypto_bot.core.progress import track
 from crypto_bot.dataset import Dataset
 from crypto_bot.engine import (
@@ -21,7 +22,14 @@ from crypto_bot.engine import (
     exits_for,
     simulate,
 )
-from crypto_bot.splits import Split
+from crypto_bot.predictors import scalers_of
+from crypto_bot.splits import (
+    CombinatorialOptions,
+    Split,
+    combinatorial_paths,
+    group_of_rows,
+    split_dataset,
+)
 from crypto_bot.strategies import Strategy
 from crypto_bot.training import TrainedModel, Trainer
 from crypto_bot.validation.leaks import (
@@ -84,6 +92,53 @@ def out_of_sample(dataset: Dataset, trainer: Trainer, splits: Sequence[Split]) -
             raise DataError(f"fold {split.fold} must test rows no other fold tests, did not")
         probabilities[split.test], fold[split.test] = found, split.fold
         models.append(model)
+    return _checked(dataset, probabilities, fold, models, splits)
+
+
+def out_of_sample_paths(
+    dataset: Dataset, trainer: Trainer, options: CombinatorialOptions | None = None
+) -> tuple[OutOfSample, ...]:
+    """Every history that combinatorial folds can tell of rows their models never saw.
+
+    Parameters
+    ----------
+    options : CombinatorialOptions    None: its defaults, 28 models and 7 paths
+
+    Returns
+    -------
+    tuple of OutOfSample    one a path; each predicts every row once, `fold` is the split's number
+
+    Raises
+    ------
+    LeakError, DataError    as `out_of_sample`
+    """
+    options = CombinatorialOptions() if options is None else options
+    splits = split_dataset(dataset, options)
+    predicted = [
+        predict_fold(dataset, trainer, split)
+        for split in track(splits, f"combinations of {trainer.name}")
+    ]
+    group = group_of_rows(dataset.decided_at_ns, options.groups)
+    found = []
+    for path in combinatorial_paths(options.groups, options.test_groups):
+        fold = path[group]
+        probabilities = np.full((len(dataset), len(dataset.classes)), np.nan)
+        for k in np.unique(path):
+            is_served = fold[splits[k].test] == k
+            probabilities[splits[k].test[is_served]] = predicted[k][0][is_served]
+        serving = [int(k) for k in np.unique(path)]
+        models = [predicted[k][1] for k in serving]
+        found.append(_checked(dataset, probabilities, fold, models, [splits[k] for k in serving]))
+    return tuple(found)
+
+
+def _checked(
+    dataset: Dataset,
+    probabilities: PerRowClass,
+    fold: Index,
+    models: Sequence[TrainedModel],
+    splits: Sequence[Split],
+) -> OutOfSample:
     check_predictions_out_of_sample(
         probabilities, fold, splits, dataset.decided_at_ns, dataset.label_end_ns
     )
@@ -107,13 +162,25 @@ def predict_fold(
     train = dataset.take(split.train)
     model = trainer.fit(train)
     predictor = model.predictor
-    require_schema(dataset.feature_names, predictor)
-    if predictor.scaler is not None:
-        mean, scale = predictor.scaler
-        check_scaler_inside_fold(mean, scale, train.features, dataset.feature_names)
-    found = predictor.predict_proba(np.ascontiguousarray(dataset.features[split.test]))
+    tested = rows_for(predictor, dataset.take(split.test))
+    for names, scaler in scalers_of(predictor):
+        seen = train.columns(names).features
+        check_scaler_inside_fold(*scaler, seen, names, weights=train.weights)
+    found = predictor.predict_proba(tested)
     columns = [class_column(predictor, label, found) for label in dataset.classes]
     return np.column_stack(columns), model
+
+
+def rows_for(predictor: Predictor, dataset: Dataset) -> PerBarFeature:
+    """float64 (rows, features) of the dataset that the predictor reads, in its order.
+
+    A model may read fewer features than there are; ModelError if it wants one that is not there.
+    """
+    lacking = set(predictor.feature_names) - set(dataset.feature_names)
+    if lacking or dataset.feature_names == predictor.feature_names:
+        require_schema(dataset.feature_names, predictor)
+        return np.ascontiguousarray(dataset.features)
+    return dataset.columns(predictor.feature_names).features
 
 
 def prediction_columns(dataset: Dataset, predictions: OutOfSample, bars: Bars) -> dict[str, PerBar]:
@@ -143,6 +210,7 @@ def trade_out_of_sample(
     costs: CostOptions | None = None,
     exits: ExitOptions | None = None,
     sizing: SizingOptions | None = None,
+    funding: Mapping[str, FundingRates] | None = None,
 ) -> list[BacktestResult]:
     """Trade each symbol on its out-of-sample predictions through the engine, costs included.
 
@@ -150,6 +218,7 @@ def trade_out_of_sample(
     ----------
     bars : one `Bars` a symbol       those the dataset was built from
     strategy : Strategy              reads `p_up` and `p_down`, such as `get_strategy("model")`
+    funding : symbol -> rates        charged where a symbol has them
 
     Returns
     -------
@@ -169,6 +238,7 @@ def trade_out_of_sample(
                 costs=costs,
                 exits=exits_for(strategy, exits or ExitOptions()),
                 sizing=sizing,
+                funding=(funding or {}).get(each.symbol),
             )
         )
     return found

@@ -1,0 +1,85 @@
+"""Chosen entries as slots of a shared account: each as its strategy made it, or not at all."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from crypto_bot.core.arrays import Index, Mask, PerRow, PerTrade
+from crypto_bot.core.orders import ExitReason, Signals
+from crypto_bot.engine import Reentry, SignalExit
+from crypto_bot.portfolio import Slot
+from crypto_bot.selector.candidates import Candidates
+
+_DECIDED = (ExitReason.SIGNAL, ExitReason.REVERSE)
+"""Exits decided at the close before them; the others happen inside a bar or by themselves."""
+
+
+def entry_slots(
+    candidates: Candidates, is_chosen: Mask, score: PerRow, start_ns: int
+) -> list[Slot]:
+    """Slots that enter and leave where the strategies' own accounts did, for chosen entries only.
+
+    Parameters
+    ----------
+    is_chosen : bool (entries,)
+    score : float64 (entries,)    0..1; ranks entries that compete for cash
+    start_ns : int                the first decision; bars that closed before are history
+
+    Notes
+    -----
+    A strategy's account goes on as if nothing had been left out: an entry that is left out is no
+    position here, its cash is free for others, and the strategy's next entry is the one its own
+    account made next. Stops and targets hang on the fill of the shared account. Trades of one
+    strategy and symbol that follow without a flat close between them lie in two slots of that name,
+    so that an entry refused for want of cash is not made a bar later.
+    """
+    slots = []
+    decided_from = candidates.decided_at_ns >= start_ns
+    for number, slot in enumerate(candidates.slots):
+        rows = np.flatnonzero((candidates.slot == number) & is_chosen & decided_from)
+        first = int(np.searchsorted(slot.bars.close_time, start_ns))
+        if first == len(slot.bars):
+            continue
+        cut = _from(slot, first)
+        begin, end = _stretches(slot, candidates.trades[rows], first)
+        side = candidates.trades["direction"][rows]
+        for lane in _lanes(begin, end):
+            direction, rank = np.zeros(len(cut.bars), np.int8), np.zeros(len(cut.bars))
+            for k in lane:
+                direction[begin[k] : end[k]] = side[k]
+                rank[begin[k] : end[k]] = score[rows[k]]
+            slots.append(replace(cut, signals=Signals(direction, rank)))
+    return slots
+
+
+def _from(slot: Slot, first: int) -> Slot:
+    """The slot's bars from here on; what it decides by is given, not found again."""
+    exits = slot.exits.replace(
+        signal_exit=SignalExit.FLAT, reentry=Reentry.NEW_SIGNAL, cooldown_bars=0
+    )
+    history = slot.history
+    if first:
+        # ATR and the like settle on what came before: some of it is enough, all of it is simple.
+        history = slot.bars[:first]
+    return replace(slot, bars=slot.bars[first:], exits=exits, history=history)
+
+
+def _stretches(slot: Slot, trades: PerTrade, first: int) -> tuple[Index, Index]:
+    """Bars (first one, one after the last) at whose close each trade's direction is wanted."""
+    is_decided = np.isin(trades["exit_reason"], [int(reason) for reason in _DECIDED])
+    end = np.where(trades["exit_bar"] < 0, len(slot.bars), trades["exit_bar"] - is_decided)
+    return trades["entry_bar"] - 1 - first, end - first
+
+
+def _lanes(begin: Index, end: Index) -> list[list[int]]:
+    """Trades in order, over one or two slots, a flat close before each that has one before it."""
+    lanes: list[list[int]] = [[]]
+    for k in range(len(begin)):
+        free = [lane for lane in lanes if not lane or end[lane[-1]] < begin[k]]
+        if not free:
+            lanes.append([])
+            free = lanes[-1:]
+        free[0].append(k)
+    return lanes
