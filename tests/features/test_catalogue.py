@@ -14,7 +14,7 @@ from crypto_bot.features import (
     feature,
     known_names,
 )
-from crypto_bot.features.catalogue import ALIASES, FAMILIES
+from crypto_bot.features.catalogue import ALIASES, EVERY_FAMILY
 from features.sample_bars import random_bars
 
 
@@ -65,7 +65,7 @@ def test_known_names_are_sorted_and_all_resolve():
 
 def test_no_name_belongs_to_two_families():
     for name in known_names():
-        assert sum(f.pattern.fullmatch(name) is not None for f in FAMILIES) <= 1
+        assert sum(f.pattern.fullmatch(name) is not None for f in EVERY_FAMILY) <= 1
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_a_list_that_cannot_be_computed_is_refused(names, message):
 
 def test_every_family_and_short_name_is_documented():
     page = (Path(__file__).parents[2] / "docs" / "features.md").read_text()
-    for family in FAMILIES:
+    for family in EVERY_FAMILY:
         letters = "N" if len(family.windows) < 2 else "FSG"
         assert f"`{family.template.format(*letters)}`" in page, family.template
     lacking = [name for name in ALIASES if f"`{name}`" not in page]

@@ -13,15 +13,14 @@ from crypto_bot.features import (
     S0_FEATURES,
     TRAINER_FEATURES,
     compute_features,
-    known_names,
     stationary_twin,
 )
 from crypto_bot.features.catalogue import FAMILIES, feature
 from crypto_bot.features.stationary import _TWINS
-from features.sample_bars import LAGGED, LONGER, random_bars
+from features.sample_bars import LAGGED, LONGER, names_of_one_pair, random_bars
 
 BARS = random_bars(1_500, seed=31)
-NAMES = tuple(dict.fromkeys((*known_names(), *LONGER, *LAGGED)))
+NAMES = tuple(dict.fromkeys((*names_of_one_pair(), *LONGER, *LAGGED)))
 UNCHANGED = 1e-9
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,8 +14,15 @@ import numpy as np
 from crypto_bot.core import Bars
 from crypto_bot.core.arrays import PerBarFeature
 from crypto_bot.core.errors import ConfigError, DataError
+from crypto_bot.core.funding import FundingRates
 from crypto_bot.dataset.rows import ARRAYS, Dataset
-from crypto_bot.features import S0_FEATURES, compute_features, feature
+from crypto_bot.features import (
+    S0_FEATURES,
+    FeatureTable,
+    compute_features,
+    compute_panel,
+    feature,
+)
 from crypto_bot.labels import LabelOptions, NextUpOptions, make_labels
 
 MINIMUM_ROWS = 100
@@ -39,6 +46,7 @@ def build_dataset(
     labels: LabelOptions | None = None,
     sample_every_bars: int = 1,
     minimum_rows: int = MINIMUM_ROWS,
+    funding: Mapping[str, FundingRates] | None = None,
 ) -> Dataset:
     """Compute features and labels of each symbol's bars and keep the rows that are fit to learn from.
 
@@ -51,6 +59,7 @@ def build_dataset(
         that all symbols are sampled at the same moments; the label's horizon in bars gives labels
         that never overlap
     minimum_rows : fewer are refused
+    funding : payments by symbol, needed for features of funding only
 
     Raises
     ------
@@ -69,11 +78,15 @@ def build_dataset(
     if sample_every_bars < 1:
         raise ConfigError(f"sample_every_bars must be at least 1, was {sample_every_bars}")
     options = NextUpOptions() if labels is None else labels
-    parts = [_part(each, names, options, sample_every_bars) for each in ordered]
+    parts = [
+        _part(each, table, options, sample_every_bars)
+        for each, table in zip(ordered, _tables(ordered, names, funding), strict=True)
+    ]
     dropped = Counter[str]()
     for part in parts:
         dropped.update(part.dropped)
     dataset = _pooled(parts, ordered, sample_every_bars, dict(dropped))
+    dataset = _with_funding(dataset, funding)
     _check_rows(dataset, minimum_rows, sum(map(len, ordered)))
     return dataset
 
@@ -107,9 +120,20 @@ def _checked_bars(bars: Sequence[Bars]) -> list[Bars]:
     return ordered
 
 
-def _part(bars: Bars, names: tuple[str, ...], options: LabelOptions, every: int) -> Dataset:
+def _tables(
+    bars: list[Bars], names: tuple[str, ...], funding: Mapping[str, FundingRates] | None
+) -> Iterator[FeatureTable]:
+    """Each symbol's features: one after another, or all at once where a name needs the market."""
+    if any(feature(name).needs_market for name in names):
+        yield from compute_panel(bars, names, funding=funding)
+        return
+    for each in bars:
+        yield compute_features(each, names, funding=(funding or {}).get(each.symbol))
+
+
+def _part(bars: Bars, table: FeatureTable, options: LabelOptions, every: int) -> Dataset:
     """The rows of one symbol."""
-    table = compute_features(bars, names)
+    names = table.names
     labelled = make_labels(bars, options)
     is_settled = np.arange(len(bars)) >= (table.settled_bars or 0)
     is_sampled = bars.open_time // bars.interval_ns % every == 0
@@ -190,6 +214,15 @@ def _fingerprint(parts: Sequence[Dataset], every: int) -> str:
     }
     text = json.dumps(identity, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _with_funding(dataset: Dataset, funding: Mapping[str, FundingRates] | None) -> Dataset:
+    """The rows under a fingerprint that holds the payments too, where a feature read them."""
+    if not any(feature(name).needs_funding for name in dataset.feature_names):
+        return dataset
+    paid = [rates.fingerprint for symbol, rates in sorted((funding or {}).items())]
+    text = json.dumps([dataset.fingerprint, paid])
+    return replace(dataset, fingerprint=hashlib.sha256(text.encode()).hexdigest())
 
 
 def _check_rows(dataset: Dataset, minimum_rows: int, bars: int) -> None:

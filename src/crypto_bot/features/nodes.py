@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 
@@ -32,6 +33,22 @@ FORGOTTEN = 1e-13
 1e-9, because a seed may be thousands of times the present value."""
 
 
+MARKET_RETURN, RETURN_RANK = "market_return", "return_rank"
+FUNDING_RATE, FUNDING_MEAN = "funding_rate", "funding_mean"
+
+
+class Outside(NamedTuple):
+    """A column that the pair's own bars do not hold: of the market, or of funding."""
+
+    kind: str
+    window: int
+
+    @property
+    def is_market(self) -> bool:
+        """Whether it needs the other pairs."""
+        return self.kind in (MARKET_RETURN, RETURN_RANK)
+
+
 @dataclass(frozen=True)
 class Node:
     """One computation: a kind of step, its inputs (raw column names or nodes), window and scalar.
@@ -48,6 +65,7 @@ class Node:
     own: OwnFeature | None = None
     clock: int = 0
     thresholds: tuple[float, ...] = ()
+    outside: Outside | None = None
 
 
 Series = Node | str
@@ -63,7 +81,7 @@ def warmup_bars(series: Series, interval_s: int = 0) -> int:
         return 0
     if series.own is not None:
         return series.own.warmup_bars
-    before = max(warmup_bars(each, interval_s) for each in series.inputs)
+    before = max((warmup_bars(each, interval_s) for each in series.inputs), default=0)
     if series.kind == driver.HOLD:
         return _until_closed(before, series, interval_s)
     return before + series.delay + _begins(series)
@@ -89,6 +107,8 @@ def _begins(node: Node) -> int:
         return node.window
     if node.kind == driver.DIRECTION:
         return 2 * node.window - 1 if node.scalar == 0 else node.window
+    if node.outside is not None:
+        return node.window if node.outside.is_market else 0
     if node.kind == driver.TRIPLE:
         return 2
     return 1 if node.kind in (driver.TRUE_RANGE, driver.SIGNED_VOLUME, driver.PAIR) else 0
@@ -107,7 +127,7 @@ def settled_bars(series: Series, interval_s: int = 0) -> int | None:
         return None
     if series.kind == driver.HOLD:
         return _until_closed(max(settled), series, interval_s)
-    return max(settled) + series.delay + _begins(series) + _fades(series)
+    return max(settled, default=0) + series.delay + _begins(series) + _fades(series)
 
 
 def _fades(node: Node) -> int:
@@ -193,8 +213,27 @@ def _lifted(series: Series, every_s: int) -> Series:
         raise ConfigError(
             "a feature of longer bars must be of one timeframe, was of one in another"
         )
+    if series.outside is not None:
+        raise ConfigError(
+            f"{series.outside.kind} must be of the bars' own timeframe, was of longer bars; ask "
+            "for more bars in its name"
+        )
     inputs = tuple(_lifted(each, every_s) for each in series.inputs)
     return replace(series, inputs=inputs, clock=every_s)
+
+
+def outside_columns(series: Series) -> tuple[Outside, ...]:
+    """What the series reads that its own bars do not hold."""
+    if isinstance(series, str):
+        return ()
+    if series.outside is not None:
+        return (series.outside,)
+    return tuple(dict.fromkeys(each for x in series.inputs for each in outside_columns(x)))
+
+
+def outside(kind: str, window: int) -> Node:
+    """A column that is given beside the bars."""
+    return Node(driver.OUTSIDE, (), window, outside=Outside(kind, window))
 
 
 def mean(x: Series, window: int) -> Node:

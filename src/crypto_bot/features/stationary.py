@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from crypto_bot.features.catalogue import ALIASES, FAMILIES, feature
+from crypto_bot.features.catalogue import ALIASES, EVERY_FAMILY, feature
 from crypto_bot.features.own import own_features
 
 _TWINS = {
@@ -73,7 +73,7 @@ def _plain_twin(plain: str) -> str | None:
     if plain in own_features():
         return None
     full = ALIASES.get(plain, plain)
-    for family in FAMILIES:
+    for family in EVERY_FAMILY:
         match = family.pattern.fullmatch(full)
         if match is not None:
             twin = _TWINS.get(family.template)
