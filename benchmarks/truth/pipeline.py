@@ -17,7 +17,16 @@ from crypto_bot.training.cards import POOLED
 
 FEATURES = (
     *("close_to_sma_10", "close_to_sma_30", "close_to_sma_100", "close_to_ema_100", "rsi_14"),
-    *("rsi_50", "stoch_k", "stoch_d", "bb_percent", "bb_width", "return_1", "return_5", "return_10"),
+    *(
+        "rsi_50",
+        "stoch_k",
+        "stoch_d",
+        "bb_percent",
+        "bb_width",
+        "return_1",
+        "return_5",
+        "return_10",
+    ),
     *("return_24", "return_72", "return_std_24", "return_std_100", "volume_ratio_10"),
     *("volume_ratio_50", "ema_ratio_10_30", "sma_ratio_20_100"),
 )
@@ -26,10 +35,9 @@ FEATURES = (
 SETTINGS: dict[str, Any] = {
     "sizing": {"allow_short": True, "fraction": 0.1},
     "validation": {"folds": 3},
-    "models": {"trainers": ["search"], "search": {"trials": 6, "folds": 2}},
+    "models": {"trainers": ["search"], "search": {"trials": 6, "folds": 3}},
     "paper": {"model_stop_loss_frac": 0.2, "model_take_profit_frac": 1.0},
     "monitoring": {"log_performance_metrics": False},
-    "schedule": {"publish_models": True},
 }
 """A tenth of the account a position, so that the gate's 15 % drawdown is a rule for edge, not size."""
 
