@@ -24,7 +24,7 @@ from crypto_bot.selector.calibration import (
 )
 from crypto_bot.selector.options import SelectorOptions
 from crypto_bot.selector.rows import TradeRows
-from crypto_bot.splits import WalkForwardOptions, split_dataset
+from crypto_bot.splits import Split, WalkForwardOptions, split_dataset
 from crypto_bot.training import LightGBMOptions, LightGBMTrainer, Trainer
 from crypto_bot.validation import out_of_sample
 
@@ -226,7 +226,7 @@ def _calibrated(
         folds=options.calibration_folds, minimum_train_rows=_FEWEST, minimum_test_rows=_FEWEST
     )
     try:
-        splits = split_dataset(rows.dataset, walk)
+        splits = _with_both_outcomes(split_dataset(rows.dataset, walk), rows)
         found = out_of_sample(rows.dataset, trainer, splits)
     except DataError as error:
         raise DataError(
@@ -243,6 +243,15 @@ def _calibrated(
     came = _pulled_in(rows.returns[tested], options.tail_frac)
     day = rows.dataset.decided_at_ns[tested] // DAY_NS
     return calibration, fit_return_line(said[tested], came, day)
+
+
+def _with_both_outcomes(splits: Sequence[Split], rows: TradeRows) -> list[Split]:
+    """A first stretch may hold losses only: it tells nothing of chances, the later ones do."""
+    labels = rows.dataset.labels
+    found = [split for split in splits if len(np.unique(labels[split.train])) > 1]
+    if not found:
+        raise DataError(f"trades must both win and lose, were {rows.dataset.class_counts()}")
+    return found
 
 
 def _card(
