@@ -9,7 +9,8 @@ import pytest
 
 from backtest.tiny import TINY, bench_in
 from crypto_bot.backtest.champions import champion_evidence, incumbent
-from crypto_bot.backtest.learning import pool_results, recipes, trade
+from crypto_bot.backtest.learning import pool_results, trade
+from crypto_bot.backtest.recipes import recipes
 from crypto_bot.dataset import build_dataset
 from crypto_bot.features import compute_features
 from crypto_bot.market import SimulationOptions, simulate_market

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from backtest.tiny import TINY, turn_in
-from crypto_bot.backtest import learning, turn
+from crypto_bot.backtest import learning, recipes, turn
 from crypto_bot.backtest.candles import gather_candles
 from crypto_bot.backtest.champions import champion_evidence
 from crypto_bot.backtest.summary import sweep_lines
@@ -35,7 +35,7 @@ def examined(tmp_path_factory):
                 start_ns=universe.start_ns,
                 end_ns=end_ns,
             )
-            for recipe in learning.recipes(bench, "GLOBAL", universe.bars[0].symbol)
+            for recipe in recipes.recipes(bench, "GLOBAL", universe.bars[0].symbol)
         ]
         yield bench, run_id, found
 
@@ -92,7 +92,7 @@ def test_the_trial_of_a_model_says_how_it_was_made(examined):
 def test_a_promoted_model_trades_with_its_age_known(examined):
     bench, run_id, found = examined
     learned = learning.conclude(bench, found[0], run_id)
-    trader = model_trader(bench, learned, learning.model_exits(bench))
+    trader = model_trader(bench, learned, recipes.model_exits(bench))
     assert trader.maker.trained_until_ns == learned.dataset.label_end_ns.max()
     assert trader.symbols == learned.dataset.symbols
 
@@ -101,7 +101,7 @@ def test_models_trade_by_the_configured_bracket(tmp_path):
     with small_bench(
         tmp_path, **{"paper.model_stop_loss_frac": 0.03, "paper.model_take_profit_frac": 0.05}
     ) as bench:
-        exits = learning.model_exits(bench)
+        exits = recipes.model_exits(bench)
     assert (exits.stop_loss_frac, exits.take_profit_frac) == (0.03, 0.05)
 
 

@@ -85,12 +85,18 @@ LONGER = (
 )
 """Features of longer bars than the minutes of this module; each kind of step is among them."""
 
+LAGGED = (
+    *("close~1", "rsi_14~3", "sma_10~20", "macd_hist~2", "obv_frac_20~5", "hour~1", "regime~2"),
+    *("stoch_d~1@5m", "sma_3@5m~2", "close~2@3m", "atr_14@3m~7", "close~1@2m~1", "volume@15m~20"),
+)
+"""Values of some bars ago: of the bars, of longer bars, and of both."""
+
 
 def every_name() -> tuple[str, ...]:
-    """Each known feature, each family with narrow windows besides its usual ones, and `LONGER`."""
+    """Each known feature, each family with narrow windows besides its usual ones, `LONGER`, `LAGGED`."""
     narrow = (
         family.template.format(*(family.narrowest + step * k for k in range(len(family.windows))))
         for family in FAMILIES
         for step in (1, 4)
     )
-    return tuple(dict.fromkeys((*known_names(), *narrow, *LONGER)))
+    return tuple(dict.fromkeys((*known_names(), *narrow, *LONGER, *LAGGED)))

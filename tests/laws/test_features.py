@@ -13,11 +13,12 @@ from crypto_bot.core.timeframes import timeframe_ns
 from crypto_bot.features import Feature, compute_features, feature
 from crypto_bot.features.catalogue import ALIASES
 from crypto_bot.features.own import own_features
-from features.sample_bars import LONGER, every_name, flat_bars, random_bars, rough_bars
+from features.sample_bars import LAGGED, LONGER, every_name, flat_bars, random_bars, rough_bars
 
 NAMES = every_name()
 BARS = random_bars(2600, seed=11)
 FORGOTTEN = 1e-9
+OF_LONGER_BARS = (*LONGER, *(name for name in LAGGED if "@" in name))
 
 Compute = Callable[[Bars], np.ndarray]
 
@@ -105,10 +106,10 @@ def test_a_value_that_never_settles_says_so():
     assert np.abs(apart).min() > 0
 
 
-@pytest.mark.parametrize("name", LONGER)
+@pytest.mark.parametrize("name", OF_LONGER_BARS)
 def test_a_longer_feature_is_defined_and_settled_in_time_wherever_the_bars_begin(name):
     whole, found = of(name)(BARS), known(name)
-    every = timeframe_ns(name.partition("@")[2]) // BARS.interval_ns
+    every = timeframe_ns(name.partition("@")[2].partition("~")[0]) // BARS.interval_ns
     for first in range(1, every + 1):
         part = of(name)(BARS[first : first + found.settled_bars + every])
         assert not np.isnan(part[found.warmup_bars :]).any()
@@ -116,7 +117,7 @@ def test_a_longer_feature_is_defined_and_settled_in_time_wherever_the_bars_begin
         np.testing.assert_allclose(part[found.settled_bars :], kept, rtol=FORGOTTEN, atol=1e-12)
 
 
-@pytest.mark.parametrize("name", LONGER)
+@pytest.mark.parametrize("name", OF_LONGER_BARS)
 def test_bars_that_follow_within_the_same_longer_bar_change_nothing_before_them(name):
     bars = BARS[:240]
     whole = of(name)(bars)

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from backtest.tiny import TINY, bench_in, settings_in
-from crypto_bot.backtest import learning, turn
+from crypto_bot.backtest import learning, recipes, turn
 from crypto_bot.backtest.candles import gather_candles, stored_candles
 from crypto_bot.backtest.rehearsal import hold_out_stretches
 from crypto_bot.backtest.sweeping import rule_strategies, run_sweep
@@ -56,7 +56,7 @@ def altered_after(bars, moment_ns, *, seed=1):
 def decided_until(bench, universe, moment_ns, *, trained_until_ns):
     """Everything the pipeline has made of these candles by the moment, stage by stage."""
     found = {}
-    recipe = learning.recipes(bench, "GLOBAL", universe[0].symbol)[0]
+    recipe = recipes.recipes(bench, "GLOBAL", universe[0].symbol)[0]
     for bars in universe:
         upto = int(np.searchsorted(bars.close_time, moment_ns, side="right"))
         found["features", bars.symbol] = compute_features(bars, S0_FEATURES).values[:upto].tobytes()
@@ -85,7 +85,7 @@ def decided_until(bench, universe, moment_ns, *, trained_until_ns):
         run_id = journal.start_run("paper")
         PaperSession(
             stretches,
-            options=bench.paper_options(learning.model_exits(bench)),
+            options=bench.paper_options(recipes.model_exits(bench)),
             journal=journal,
             run_id=run_id,
         ).run()
@@ -158,7 +158,7 @@ def test_paper_decides_on_the_hold_out_as_if_it_had_seen_the_whole_history(bench
     """The bars before the stretch reach it as history: no feature starts anew at the hold-out."""
     bars = market()
     cut = int(bars[0].open_time[24 * 50])
-    recipe = learning.recipes(bench, "GLOBAL", bars[0].symbol)[0]
+    recipe = recipes.recipes(bench, "GLOBAL", bars[0].symbol)[0]
     known = [each.closed_by(cut) for each in bars]
     model = recipe.trainer.fit(build_dataset(known, labels=recipe.labels))
     maker = ModelDecisions(model.predictor, threshold=recipe.threshold, allow_short=True)

@@ -162,10 +162,10 @@ def test_a_device_that_gives_up_during_training_becomes_the_cpu_too(caplog, monk
     monkeypatch.setattr(boosting, "usable_device", lambda *_: ("gpu", "gpu"))
     plain = boosting._train
 
-    def train(data, positions, options, device):
+    def train(data, options, device, *rest):
         if device == "gpu":
             raise lightgbm.basic.LightGBMError("out of memory")
-        return plain(data, positions, options, device)
+        return plain(data, options, device, *rest)
 
     monkeypatch.setattr(boosting, "_train", train)
     trained = small("lightgbm", device_type="gpu").fit(dataset())

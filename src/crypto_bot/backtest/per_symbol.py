@@ -7,11 +7,8 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from crypto_bot.backtest.candles import Universe, gather_candles, stored_candles
-from crypto_bot.backtest.learning import (
-    Recipe,
-    learn,
-    lightgbm_trainer,
-)
+from crypto_bot.backtest.learning import learn
+from crypto_bot.backtest.recipes import Recipe, lightgbm_trainer
 from crypto_bot.backtest.summary import number, percent
 from crypto_bot.backtest.turn import hold_out_start
 from crypto_bot.backtest.unseen import choose_model, given_stretch, judge_model, stored_stretch
@@ -180,6 +177,7 @@ def _trained(bench: Workbench, symbol: str, run_id: str, announce: Announce) -> 
             run_id=run_id,
             start_ns=universe.start_ns,
             end_ns=hold_out_start(universe, bench.settings.validation.holdout_frac),
+            funding=universe.funding,
         )
     except CryptoBotError as error:
         announce(f"{symbol}: not trained: {error}")
@@ -212,7 +210,9 @@ def _validated(bench: Workbench, symbol: str, clock: Clock, announce: Announce) 
         universe = stored_candles(bench.settings, [symbol])
         model = choose_model(bench.registry_of(universe.is_simulated), symbol)
         bars = universe.at(model.card.timeframe)[0]
-        result = judge_model(bench, symbol, model, stored_stretch(bars, model), clock)
+        result = judge_model(
+            bench, symbol, model, stored_stretch(bars, model, universe.funding.get(symbol)), clock
+        )
     except CryptoBotError as error:
         announce(f"{symbol}: not valid: {error}")
         return _refused(symbol, error, clock)

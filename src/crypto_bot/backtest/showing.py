@@ -12,9 +12,10 @@ import numpy as np
 import polars as pl
 
 from crypto_bot.backtest.candles import Universe, describe
-from crypto_bot.backtest.learning import Learned, pooled_figures
+from crypto_bot.backtest.examined import Learned
 from crypto_bot.backtest.rehearsal import Rehearsal
 from crypto_bot.backtest.sweeping import EXITS, FEWEST_TRADES, StrategySweep, best_setting
+from crypto_bot.backtest.trial_record import pooled_figures
 from crypto_bot.backtest.workbench import Workbench
 from crypto_bot.core.arrays import PerBar, PerBarTime
 from crypto_bot.core.timeframes import iso_time

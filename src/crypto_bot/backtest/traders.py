@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from crypto_bot.backtest.candles import Universe
-from crypto_bot.backtest.learning import Learned
+from crypto_bot.backtest.examined import Learned
+from crypto_bot.backtest.recipes import card_exits
 from crypto_bot.backtest.rehearsal import Trader
 from crypto_bot.backtest.workbench import Workbench
 from crypto_bot.core import TRADE
@@ -36,9 +37,7 @@ def model_trader(bench: Workbench, learned: Learned, exits: ExitOptions) -> Trad
     return Trader(learned.recipe.name, card.timeframe, maker, exits, True, why, symbols)
 
 
-def champion_trader(
-    bench: Workbench, universe: Universe, exits: ExitOptions, hold_out_ns: int
-) -> Trader | None:
+def champion_trader(bench: Workbench, universe: Universe, hold_out_ns: int) -> Trader | None:
     """The pooled champion of an earlier turn; None where there is none that has not seen the hold-out.
 
     It may trade only what it cannot remember: its candles must end before the hold-out begins.
@@ -58,6 +57,7 @@ def champion_trader(
         trained_until_ns=trained_until_ns,
     )
     why = f"nothing new was promoted; champion {version} of an earlier turn trades"
+    exits = card_exits(bench, card)
     return Trader(f"{card.model_type} {version}", card.timeframe, maker, exits, True, why)
 
 

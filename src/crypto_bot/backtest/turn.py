@@ -17,16 +17,10 @@ import numpy as np
 import polars as pl
 
 from crypto_bot.backtest.candles import Universe, describe, gather_candles
+from crypto_bot.backtest.examined import Examined, Learned
 from crypto_bot.backtest.gpu_accelerator import log_gpu_use
-from crypto_bot.backtest.learning import (
-    Examined,
-    Learned,
-    Recipe,
-    conclude,
-    examine,
-    model_exits,
-    recipes,
-)
+from crypto_bot.backtest.learning import conclude, examine
+from crypto_bot.backtest.recipes import AnyRecipe, recipes
 from crypto_bot.backtest.rehearsal import Rehearsal, Trader, rehearse
 from crypto_bot.backtest.schedule import Stopped
 from crypto_bot.backtest.sweeping import (
@@ -342,9 +336,18 @@ def _learn(
     examined: list[Examined] = []
     for recipe in recipes(bench, POOLED, universe.bars[0].symbol):
         chosen = [b for b in universe.bars if recipe.symbol in (POOLED, b.symbol)]
-        span = {"start_ns": universe.start_ns, "end_ns": end_ns}
         with _refusal(recipe, failed, announce):
-            examined.append(examine(bench, chosen, recipe, run_id=run_id, **span))
+            examined.append(
+                examine(
+                    bench,
+                    chosen,
+                    recipe,
+                    run_id=run_id,
+                    start_ns=universe.start_ns,
+                    end_ns=end_ns,
+                    funding=universe.funding,
+                )
+            )
     found: list[Learned] = []
     for one in examined:
         with _refusal(one.recipe, failed, announce):
@@ -357,7 +360,7 @@ def _learn(
 
 @contextmanager
 def _refusal(
-    recipe: Recipe, failed: dict[str, str], announce: Callable[[str], None]
+    recipe: AnyRecipe, failed: dict[str, str], announce: Callable[[str], None]
 ) -> Iterator[None]:
     """A model that these candles do not allow is said and left out; a leak fails the run."""
     try:
@@ -381,8 +384,8 @@ def choose_trader(
     promoted = [model for model in learned if model.promoted and model.version is not None]
     if promoted:
         best = max(promoted, key=lambda model: model.pooled.sharpe or 0.0)
-        return model_trader(bench, best, model_exits(bench))
-    champion = champion_trader(bench, universe, model_exits(bench), hold_out_ns)
+        return model_trader(bench, best, best.exits(bench))
+    champion = champion_trader(bench, universe, hold_out_ns)
     return champion or best_strategy_trader(bench, best_setting(swept.ranking), learned)
 
 

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from crypto_bot.backtest.learning import gate_options, model_exits
+from crypto_bot.backtest.recipes import card_exits, gate_options
 from crypto_bot.backtest.workbench import Workbench
 from crypto_bot.core import Bars, ModelCard, Predictor, Signals
 from crypto_bot.core.arrays import PerBarDirection, PerBarFeature, PerRowClass
 from crypto_bot.core.bars import OHLCV
 from crypto_bot.core.errors import DataError, ModelError
+from crypto_bot.core.funding import FundingRates
 from crypto_bot.core.models import class_column
 from crypto_bot.core.timeframes import SECOND_NS, Clock, iso_time
 from crypto_bot.dataset import Dataset, build_dataset
@@ -84,20 +85,21 @@ def choose_model(registry: FolderRegistry, symbol: str) -> ChosenModel:
 
 @dataclass(frozen=True, eq=False)
 class Stretch:
-    """Bars, features of each, and the first row that the model never saw."""
+    """Bars, features of each, the first row that the model never saw, and funding to charge."""
 
     bars: Bars
     features: PerBarFeature
     first: int
     is_ours: bool
+    funding: FundingRates | None = None
 
 
-def stored_stretch(bars: Bars, model: ChosenModel) -> Stretch:
+def stored_stretch(bars: Bars, model: ChosenModel, funding: FundingRates | None = None) -> Stretch:
     """What a model never saw of stored candles, with our features; DataError if there is nothing."""
     table = compute_features(bars, model.predictor.feature_names)
     unseen = int(np.searchsorted(bars.open_time, model.data_end_ns))
     first = max(unseen, table.settled_bars or 0)
-    return _checked(Stretch(bars, table.values, first, is_ours=True), model)
+    return _checked(Stretch(bars, table.values, first, is_ours=True, funding=funding), model)
 
 
 def given_stretch(frame: pd.DataFrame, symbol: str, model: ChosenModel) -> Stretch:
@@ -141,7 +143,12 @@ def judge_model(
         )
     signals = _signals(bench, model, probabilities)
     result = simulate(
-        bars, signals, costs=bench.costs, exits=model_exits(bench), sizing=bench.sizing
+        bars,
+        signals,
+        costs=bench.costs,
+        exits=card_exits(bench, model.card),
+        sizing=bench.sizing,
+        funding=stretch.funding,
     )
     scores, notes = _class_scores(stretch, model, probabilities)
     verdict = _verdict(bench, result, scores)

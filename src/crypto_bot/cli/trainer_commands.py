@@ -14,8 +14,10 @@ from typing import Any
 import numpy as np
 
 from crypto_bot.backtest.command import Handler, Result, say
-from crypto_bot.backtest.learning import Learned, Recipe, learn
+from crypto_bot.backtest.examined import Learned
+from crypto_bot.backtest.learning import learn
 from crypto_bot.backtest.per_symbol import start_or_resume
+from crypto_bot.backtest.recipes import Recipe
 from crypto_bot.backtest.workbench import Workbench, open_registries, open_workbench
 from crypto_bot.config import Settings, load_settings
 from crypto_bot.core import Bars

@@ -301,14 +301,47 @@ class ForestSettings(Section):
     )
 
 
+class ModelSearchSettings(Section):
+    """The trainer `search`: which model, label and threshold, judged as a whole."""
+
+    trials: int = Field(default=12, ge=1, le=10_000, description="settings tried a search")
+    folds: int = Field(default=3, ge=2, le=50, description="purged folds a setting is tried on")
+    sampler: Literal["tpe", "random"] = Field(default="tpe", description="who suggests settings")
+    prune: bool = Field(
+        default=True, description="give a setting up that stands below the median after a fold"
+    )
+    seed: int = Field(default=42, ge=0, description="seed")
+    models: tuple[Literal["logistic", "lightgbm", "random_forest"], ...] = Field(
+        default=("logistic", "lightgbm"), min_length=1, description="kinds of model"
+    )
+    labels: tuple[Literal["next_up", "three_class", "triple_barrier"], ...] = Field(
+        default=("next_up",), min_length=1, description="kinds of label, all of the same classes"
+    )
+    horizon_bars: tuple[int, ...] = Field(
+        default=(6, 12, 24, 48), min_length=1, description="label horizons, bars"
+    )
+    open_share: tuple[float, float] = Field(
+        default=(0.2, 0.9), description="least and largest share of decisions that take a side"
+    )
+    signal_exits: tuple[Literal["flat", "opposite"], ...] = Field(
+        default=("opposite", "flat"), min_length=1, description="what may end a position"
+    )
+    storage_folder: str = Field(
+        default="data/searches", description="keeps the trials, so that a search can be taken up"
+    )
+
+
 class ModelSettings(Section):
     """The models that are tried."""
 
-    trainers: tuple[Literal["lightgbm", "random_forest"], ...] = Field(
+    trainers: tuple[Literal["lightgbm", "random_forest", "search"], ...] = Field(
         default=("lightgbm", "random_forest"), min_length=1, description="kinds of model to train"
     )
     lightgbm: LightGBMSettings = Field(default=LightGBMSettings(), description="LightGBM")
     random_forest: ForestSettings = Field(default=ForestSettings(), description="random forest")
+    search: ModelSearchSettings = Field(
+        default=ModelSearchSettings(), description="the trainer `search`"
+    )
 
 
 class ValidationSettings(Section):

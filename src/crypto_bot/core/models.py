@@ -36,7 +36,7 @@ class ModelCard(Options):
 
     symbol: str
     timeframe: str
-    model_type: str = Field(description="'lightgbm' or 'random_forest'")
+    model_type: str = Field(description="how the files are read, such as 'lightgbm'")
     feature_names: tuple[str, ...] = Field(min_length=1)
     feature_definitions: dict[str, str] = {}
     feature_settled_bars: int = Field(
@@ -45,6 +45,9 @@ class ModelCard(Options):
     classes: tuple[int, ...] = Field(min_length=2)
     label: dict[str, Any] = Field(description="definition of the label: name and options")
     thresholds: dict[str, float] = {}
+    trading: dict[str, str] = Field(
+        default={}, description="how its predictions are traded, such as signal_exit"
+    )
     data_fingerprint: str
     data_start: str
     data_end: str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import cache
 
@@ -10,7 +11,7 @@ from crypto_bot.core.errors import ConfigError, nearest
 from crypto_bot.core.timeframes import SECOND_NS, timeframe_ns
 from crypto_bot.features import nodes as n
 from crypto_bot.features.candle_families import CANDLE_FAMILIES
-from crypto_bot.features.families import Family, member
+from crypto_bot.features.families import WIDEST, Family, member
 from crypto_bot.features.nodes import Node, Series
 from crypto_bot.features.own import OwnFeature, own_features
 from crypto_bot.features.price_families import PRICE_FAMILIES
@@ -52,6 +53,8 @@ ALIASES = {
     "volume_ratio": "volume_ratio_10",
 }
 """Short names and the one definition each stands for."""
+
+_LAG = re.compile("[1-9][0-9]*")
 
 
 @dataclass(frozen=True)
@@ -105,24 +108,28 @@ def known_names() -> tuple[str, ...]:
 
 
 def feature(name: str, timeframe: str | None = None) -> Feature:
-    """Resolve a feature's name; any window may be asked for, and any longer timeframe.
+    """Resolve a feature's name; any window may be asked for, any longer timeframe, and any lag.
 
     Parameters
     ----------
-    name : such as 'sma_50', or 'sma_50@1d': at each bar the value of the last 1d bar closed by then;
-        'close@1d' and the other raw columns too
+    name : such as 'sma_50', or 'sma_50@1d': at each bar the value of the last 1d bar closed by then,
+        or 'sma_50~3': its value 3 bars ago, NaN where a bar since then is missing; of 'sma_50@1d~3'
+        the bars given are counted, of 'sma_50~3@1d' the 1d bars; 'close@1d', 'close~3' and the other
+        raw columns too
     timeframe : of the bars it is meant for, such as '5m'; may be left out unless `warmup_bars` or
         `settled_bars` of a longer timeframe are wanted
 
     Raises
     ------
-    ConfigError    if no feature is called so (the nearest is named), a window is out of range, or the
-                   longer timeframe is no whole multiple of the bars'
+    ConfigError    if no feature is called so (the nearest is named), a window or lag is out of range,
+                   or the longer timeframe is no whole multiple of the bars'
 
     >>> feature("sma_50").definition
     'mean of the last 50 closes'
     >>> feature("stoch_d").warmup_bars
     15
+    >>> feature("stoch_d~3").warmup_bars
+    18
     >>> feature("sma_50@1d", "4h").settled_bars
     305
     >>> feature("obv").settled_bars is None
@@ -132,15 +139,42 @@ def feature(name: str, timeframe: str | None = None) -> Feature:
         ...
     crypto_bot.core.errors.ConfigError: feature must be a known name, was 'smma_10'; did you mean 'sma_10'?
     """
-    plain, at, longer = name.partition("@")
-    own = own_features().get(plain)
+    rest, at, longer = name.partition("@")
+    plain, before, lag = rest.partition("~")
+    found = _plain(plain, timeframe, takes_raw=bool(at or before))
+    if before:
+        found = _lagged(found, lag, name)
+    if not at:
+        return found
+    longer, before, lag = longer.partition("~")
+    found = _longer(found, longer)
+    return _lagged(found, lag, name) if before else found
+
+
+def _plain(name: str, timeframe: str | None, *, takes_raw: bool) -> Feature:
+    own = own_features().get(name)
     if own is not None:
-        found = _described(plain, _own_node(own, timeframe), own.definition, timeframe)
-    elif at and plain in OHLCV:
-        found = Feature(plain, (plain,), plain, plain, timeframe)
-    else:
-        found = _built_in(plain, timeframe)
-    return _longer(found, longer) if at else found
+        return _described(name, _own_node(own, timeframe), own.definition, timeframe)
+    if takes_raw and name in OHLCV:
+        return Feature(name, (name,), name, name, timeframe)
+    return _built_in(name, timeframe)
+
+
+def _lagged(now: Feature, lag: str, name: str) -> Feature:
+    """The feature `lag` bars ago."""
+    if not _LAG.fullmatch(lag) or not 1 <= int(lag) <= WIDEST:
+        raise ConfigError(
+            f"lag of {name} must be one whole number of bars, 1 to {WIDEST}, was {lag!r}; "
+            f"such as {now.name}~3"
+        )
+    bars = "1 bar" if lag == "1" else f"{lag} bars"
+    return Feature(
+        f"{now.name}~{lag}",
+        tuple(each for each in n.RAW if each in (*now.inputs, "open_time")),
+        f"{now.definition}, {bars} ago",
+        n.past(now.node, int(lag)),
+        now.timeframe,
+    )
 
 
 def _longer(plain: Feature, longer: str) -> Feature:

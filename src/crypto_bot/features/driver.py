@@ -15,6 +15,7 @@ from crypto_bot.core.arrays import PerBar, PerBarFeature
 from crypto_bot.features.candles import clock_history, flow_history, pair_history, shape_history
 from crypto_bot.features.compiling import inner_njit
 from crypto_bot.features.higher import bucket_history, hold_history
+from crypto_bot.features.lags import past_history, unbroken_history
 from crypto_bot.features.lines import line_history, weighted_history
 from crypto_bot.features.recursions import (
     balance_history,
@@ -47,6 +48,7 @@ RATIO, CHANGE, BAND, SPREAD, PLACE, PRODUCT, MINUS, SCALED, TYPICAL = (
 )
 IS = 19
 BUCKET, HOLD, LINE, WEIGHTED, SHAPE, PAIR, FLOW, CLOCK_TIME, REGIME = range(20, 29)
+UNBROKEN, PAST = 29, 30
 KIND, OUT, WINDOW, START, END, CLOCK, A, B, C, D = range(10)
 """Columns of a plan: what to do, the row to write, the window, the state's place in memory, the clock it
 runs by (0 the bars, others longer bars), and from A on the rows it reads. A BUCKET makes its clock's
@@ -142,8 +144,20 @@ def advance(
     """
     for node in range(len(plan)):
         kind, window, scalar = plan[node, KIND], plan[node, WINDOW], scalars[node]
-        state = memory[plan[node, START] : plan[node, END]]
         clock = plan[node, CLOCK]
+        if kind == PAST:
+            past_history(
+                memory,
+                plan[node, START],
+                board,
+                plan[node, A],
+                plan[node, B],
+                plan[node, OUT],
+                window,
+                counts[clock],
+            )
+            continue
+        state = memory[plan[node, START] : plan[node, END]]
         if kind == BUCKET:
             reads_volume, row = plan[node, A] == 1, plan[node, OUT]
             counts[clock] = bucket_history(
@@ -186,6 +200,8 @@ def advance(
             flow_history(a, b, c, board[plan[node, D]], out)
         elif kind == CLOCK_TIME:
             clock_history(a, scalar, window, out)
+        elif kind == UNBROKEN:
+            unbroken_history(state, a, scalar, out)
         elif kind == REGIME:
             regime_history(state, board, plan[node, A:], out)
         else:

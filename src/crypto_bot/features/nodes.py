@@ -84,7 +84,7 @@ def _until_closed(longer_bars: int, node: Node, interval_s: int) -> int:
 def _begins(node: Node) -> int:
     if node.kind in _FULL_WINDOWS:
         return node.window - 1
-    if node.kind in (driver.LAG, driver.RSI):
+    if node.kind in (driver.LAG, driver.RSI, driver.PAST):
         return node.window
     if node.kind == driver.DIRECTION:
         return 2 * node.window - 1 if node.scalar == 0 else node.window
@@ -143,7 +143,7 @@ def start_memory(node: Node) -> PerBar:
         return window_memory((0.0, 0.0, 0.0), 2 * window)
     if node.kind == driver.HIGHEST:
         return window_memory((0.0, -math.inf), window)
-    if node.kind == driver.LAG:
+    if node.kind in (driver.LAG, driver.PAST):
         return window_memory((0.0,), window)
     if node.kind == driver.LINE:
         return window_memory((0.0, 0.0, 0.0, 0.0), 3 * window)
@@ -158,6 +158,7 @@ def start_memory(node: Node) -> PerBar:
         driver.DIRECTION: (0.0,) * 8,
         driver.HOLD: (nan,),
         driver.PAIR: (nan, nan),
+        driver.UNBROKEN: (nan, 0.0),
         driver.REGIME: node.thresholds,
     }
     return np.array(scalars.get(node.kind, ()), np.float64)
@@ -203,6 +204,11 @@ def lowest(x: Series, window: int) -> Node:
 
 def lag(x: Series, window: int) -> Node:
     return Node(driver.LAG, (x,), window)
+
+
+def past(x: Series, window: int) -> Node:
+    """x `window` bars ago; NaN across an outage."""
+    return Node(driver.PAST, (x, UNBROKEN), window)
 
 
 def smooth(x: Series, window: int, *, delay: int = 0) -> Node:
@@ -300,6 +306,8 @@ def is_value(x: Series, value: float) -> Node:
     return Node(driver.IS, (x,), scalar=value)
 
 
+UNBROKEN = Node(driver.UNBROKEN, ("open_time",))
+"""Bars that lead to this one without an outage; the plan sets the bars' length."""
 FLOW = Node(driver.FLOW, ("high", "low", "close", "volume"))
 TRUE_RANGE = Node(driver.TRUE_RANGE, ("high", "low", "close"))
 SIGNED_VOLUME = Node(driver.SIGNED_VOLUME, ("close", "volume"))

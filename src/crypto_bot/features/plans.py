@@ -19,6 +19,9 @@ from crypto_bot.features.catalogue import Feature, feature
 from crypto_bot.features.nodes import RAW, Node, Series, bucket_memory, start_memory
 from crypto_bot.features.own import OwnFeature
 
+_TIMED = (driver.CLOCK_TIME, driver.UNBROKEN)
+"""Kinds whose scalar is the length of their bars."""
+
 
 @dataclass(frozen=True, eq=False)
 class OwnStep:
@@ -155,7 +158,8 @@ class _Layout:
     def _need_time(self, is_needed: bool) -> None:
         if is_needed and not self._interval_s:
             raise ConfigError(
-                "timeframe must be given for features of time or of longer bars, was None; "
+                "timeframe must be given for features of time, of longer bars or k bars ago, "
+                "was None; "
                 "FeatureStream(names, timeframe='5m')"
             )
         self.reads_time |= is_needed
@@ -174,7 +178,7 @@ class _Layout:
             self.own.append(own)
         else:
             length_s = node.clock or self._interval_s
-            scalar = length_s if node.kind == driver.CLOCK_TIME else node.scalar
+            scalar = length_s if node.kind in _TIMED else node.scalar
             fields = (node.kind, row, node.window, memory.start, memory.stop, clock, *reads)
             self._step(fields, float(scalar))
 

@@ -28,7 +28,7 @@ class FeatureStream:
     Parameters
     ----------
     names : feature names, as for `compute_features`
-    timeframe : of the bars, such as '5m'; needed for features of time or of longer bars only
+    timeframe : of the bars, such as '5m'; needed only for features of time, of longer bars or k bars ago
 
     Raises
     ------

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -32,10 +33,12 @@ def gather_evidence(
     *,
     trials: int,
     trial_variance: float | None,
+    effective_trials: int | None = None,
     class_scores: ClassBaseline | None = None,
     champion: ChampionEvidence | None = None,
     random_entries: RandomEntryOptions | None = None,
     bootstrap: BootstrapOptions | None = None,
+    notes: Mapping[str, Any] | None = None,
 ) -> Evidence:
     """Measure a candidate's out-of-sample backtests for the gate.
 
@@ -45,9 +48,12 @@ def gather_evidence(
     trials : everything tried so far, from the journal's trial ledger, this one included
     trial_variance : variance of the trials' daily Sharpe ratios (`significance.trial_variance`);
         None if unknown, and then more than one trial cannot be deflated and fails the gate
+    effective_trials : how many independent trials those amount to; None: each is one
     class_scores : for a classifier, from `class_baseline`
     champion : the version in service on the same stretch, None if there is none
+    notes : what else to keep with the verdict, JSON-ready, such as what a search chose
     """
+    counted = trials if effective_trials is None else effective_trials
     pooled = pool_results(results)
     held = pool_results(
         [buy_and_hold(r.bars, costs=r.costs, initial_cash=r.sizing.initial_cash) for r in results]
@@ -61,8 +67,9 @@ def gather_evidence(
         max_drawdown=pooled.max_drawdown,
         win_rate=pooled.win_rate,
         trades=pooled.trades,
-        deflated_sharpe=_deflated(pooled.daily_returns, trials, trial_variance),
+        deflated_sharpe=_deflated(pooled.daily_returns, counted, trial_variance),
         trials=trials,
+        effective_trials=counted,
         random_entry_p=None if chance is None else chance.p_value,
         buy_and_hold_sharpe=held.sharpe,
         class_scores=class_scores,
@@ -75,6 +82,7 @@ def gather_evidence(
             "break_even_cost_frac": _mean_break_even(results),
             **_intervals(pooled.daily_returns, bootstrap),
         },
+        notes=notes or {},
     )
 
 

@@ -17,7 +17,7 @@ from crypto_bot.engine.metrics import day_ends
 
 @dataclass(frozen=True, eq=False)
 class Pooled:
-    """Several symbols' backtests as one account, equal cash each.
+    """Several symbols' backtests as one account, equal cash each; stretches of one symbol are chained.
 
     Attributes
     ----------
@@ -42,14 +42,17 @@ class Pooled:
 
 
 def pool_results(results: Sequence[BacktestResult]) -> Pooled:
-    """Add up the accounts of several symbols. Raises DataError without any."""
+    """Add up the accounts of several symbols, several stretches of one symbol end to end.
+
+    Raises DataError without any, or where two of one symbol overlap by more than a bar.
+    """
     if not results:
         raise DataError("results must hold at least one backtest, was empty")
     time_ns = np.unique(np.concatenate([result.bars.close_time for result in results]))
     equity, cash = np.zeros(len(time_ns)), 0.0
-    for result in results:
-        equity += _equity_at(result, time_ns)
-        cash += result.sizing.initial_cash
+    for chain in _chains(results):
+        equity += _equity_at(chain, time_ns)
+        cash += chain[0].sizing.initial_cash
     daily = equity[day_ends(time_ns)]
     daily_returns = daily / np.concatenate(([cash], daily[:-1])) - 1.0
     peak = np.maximum.accumulate(np.maximum(equity, cash))
@@ -75,6 +78,29 @@ def annual_sharpe(daily_returns: PerRow) -> float | None:
     return mean / deviation * math.sqrt(DAYS_PER_YEAR) if deviation > 1e-12 else None
 
 
-def _equity_at(result: BacktestResult, time_ns: PerBarTime) -> PerBar:
-    row = np.searchsorted(result.bars.close_time, time_ns, side="right") - 1
-    return np.where(row < 0, result.sizing.initial_cash, result.equity[np.maximum(row, 0)])
+def _chains(results: Sequence[BacktestResult]) -> list[list[BacktestResult]]:
+    """The results of each symbol in time order; DataError if two of one symbol overlap."""
+    chains: dict[str, list[BacktestResult]] = {}
+    for result in sorted(results, key=lambda each: int(each.bars.close_time[0])):
+        chain = chains.setdefault(result.bars.symbol, [])
+        if chain and chain[-1].bars.close_time[-1] > result.bars.open_time[0] + (
+            result.bars.interval_ns
+        ):
+            raise DataError(
+                f"{result.bars.symbol} results must follow each other in time, overlapped; "
+                "give one backtest a symbol, or one a stretch"
+            )
+        chain.append(result)
+    return list(chains.values())
+
+
+def _equity_at(chain: Sequence[BacktestResult], time_ns: PerBarTime) -> PerBar:
+    """The account of one symbol at each time; a later stretch goes on with what the last one left."""
+    equity = np.full(len(time_ns), chain[0].sizing.initial_cash)
+    for result in chain:
+        row = np.searchsorted(result.bars.close_time, time_ns, side="right") - 1
+        began = row >= 0
+        if began.any():
+            carried = equity[began][0] / result.sizing.initial_cash
+            equity[began] = result.equity[row[began]] * carried
+    return equity

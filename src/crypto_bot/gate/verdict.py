@@ -87,7 +87,9 @@ class Evidence:
     class_scores : for a classifier, beside the majority class
     champion : the version in service; None if there is none
     is_simulated : True if any candle is
+    effective_trials : how many independent trials `trials` amount to; deflation counts these
     details : further numbers to keep with the verdict, not judged
+    notes : what else to keep with it, JSON-ready, not judged
     """
 
     start_ns: int
@@ -101,10 +103,12 @@ class Evidence:
     trials: int
     random_entry_p: float | None
     buy_and_hold_sharpe: float | None
+    effective_trials: int | None = None
     class_scores: ClassBaseline | None = None
     champion: ChampionEvidence | None = None
     is_simulated: bool = False
     details: Mapping[str, float | None] = field(default_factory=dict)
+    notes: Mapping[str, Any] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready; NaN and infinity become None."""
@@ -189,7 +193,7 @@ def _checks(evidence: Evidence, options: GateOptions) -> Iterator[Check]:
         "deflated_sharpe",
         evidence.deflated_sharpe,
         options.min_deflated_sharpe,
-        f" given {evidence.trials} trials",
+        f" given {_trials(evidence)}",
     )
     yield _at_most("random_entry_p", evidence.random_entry_p, options.max_random_entry_p)
     if options.must_beat_buy_and_hold:
@@ -203,6 +207,13 @@ def _checks(evidence: Evidence, options: GateOptions) -> Iterator[Check]:
         yield _class_check(evidence.class_scores, options)
     if evidence.champion is not None:
         yield _champion_check(evidence, evidence.champion, options)
+
+
+def _trials(evidence: Evidence) -> str:
+    counted = evidence.effective_trials
+    if counted is None or counted == evidence.trials:
+        return f"{evidence.trials} trials"
+    return f"{evidence.trials} trials that amount to {counted}"
 
 
 def _class_check(scores: ClassBaseline | None, options: GateOptions) -> Check:

@@ -28,6 +28,8 @@ class TrialKind(StrEnum):
 
     BACKTEST = "backtest"
     MODEL = "model"
+    SEARCH = "search"
+    """A setting tried inside a search, which is judged as a whole on a stretch it did not see."""
 
 
 @dataclass(frozen=True, slots=True)

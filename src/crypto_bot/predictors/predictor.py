@@ -1,19 +1,16 @@
-"""`TreePredictor`: a checked ensemble behind the `Predictor` port, and `load_predictor`."""
+"""`TreePredictor`: a checked ensemble behind the `Predictor` port."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple
 
 import numpy as np
 
-from crypto_bot.core import ModelCard, Predictor
 from crypto_bot.core.arrays import PerBarFeature, PerRow, PerRowClass
-from crypto_bot.core.errors import ModelError, nearest
-from crypto_bot.predictors.forest_file import FOREST_FILE, read_forest
-from crypto_bot.predictors.lightgbm_text import LIGHTGBM_FILE, read_lightgbm
+from crypto_bot.core.errors import ModelError
+from crypto_bot.predictors.schema import Scaler, as_matrix, check_schema, wrong_shape
 from crypto_bot.predictors.trees import (
     MISSING_ZERO,
     TreeEnsemble,
@@ -22,15 +19,6 @@ from crypto_bot.predictors.trees import (
 )
 
 _ROWS_A_THREAD = 4096
-LIGHTGBM, RANDOM_FOREST = "lightgbm", "random_forest"
-"""Values of `ModelCard.model_type`."""
-
-
-class Scaler(NamedTuple):
-    """`(x - mean) / scale` per feature, float64 (features,)."""
-
-    mean: PerRow
-    scale: PerRow
 
 
 class TreePredictor:
@@ -55,9 +43,11 @@ class TreePredictor:
     def __init__(
         self, ensemble: TreeEnsemble, feature_names: Sequence[str], classes: Sequence[int]
     ) -> None:
-        self._feature_names = tuple(feature_names)
-        self._classes = tuple(int(label) for label in classes)
-        _check_schema(self._feature_names, self._classes, ensemble)
+        self._feature_names, self._classes = check_schema(feature_names, classes)
+        if len(self._classes) != ensemble.classes:
+            raise ModelError(
+                f"classes must be {ensemble.classes} ascending labels, were {self._classes}"
+            )
         check_ensemble(ensemble, len(self._feature_names))
         self._ensemble = ensemble
         self._has_zero_rule = bool((ensemble.missing & MISSING_ZERO).any())
@@ -93,7 +83,7 @@ class TreePredictor:
     def predict_one(self, values: PerRow) -> PerRow:
         """float64 (classes,) of one row of float64 (features,); the quick path of a live bar."""
         if values.shape != (len(self._feature_names),) or values.dtype != np.float64:
-            raise _wrong_shape("values", values, f"({len(self._feature_names)},)")
+            raise wrong_shape("values", values, f"({len(self._feature_names)},)")
         out = np.empty(len(self._classes))
         walk_rows(
             self._ensemble, values.reshape(1, -1), out.reshape(1, -1), self._has_zero_rule, True
@@ -105,9 +95,7 @@ class TreePredictor:
         return self._walk(features, refuses_missing=False)
 
     def _walk(self, features: PerBarFeature, *, refuses_missing: bool) -> PerRowClass:
-        matrix = np.ascontiguousarray(features, dtype=np.float64)
-        if matrix.ndim != 2 or matrix.shape[1] != len(self._feature_names):
-            raise _wrong_shape("features", matrix, f"(rows, {len(self._feature_names)})")
+        matrix = as_matrix(features, len(self._feature_names))
         out = np.empty((len(matrix), len(self._classes)))
         threads = min(_available_cores(), -(-len(matrix) // _ROWS_A_THREAD))
 
@@ -121,60 +109,6 @@ class TreePredictor:
         with ThreadPoolExecutor(threads) as pool:
             list(pool.map(walk, map(slice, edges[:-1], edges[1:])))
         return out
-
-
-def load_predictor(card: ModelCard, files: Mapping[str, bytes]) -> Predictor:
-    """Rebuild the predictor of a version from its card and files; imports no training library.
-
-    Parameters
-    ----------
-    card : ModelCard    `model_type` 'lightgbm' (file model.txt) or 'random_forest' (forest.npz)
-    files : file name -> content; other files are ignored
-
-    Raises
-    ------
-    ModelError    if the file is missing, damaged, of an unsupported kind, or disagrees with the card
-    """
-    if card.model_type == LIGHTGBM:
-        text = _file(files, LIGHTGBM_FILE)
-        ensemble, names = read_lightgbm(text)
-        predictor = TreePredictor(ensemble, names, card.classes)
-    elif card.model_type == RANDOM_FOREST:
-        predictor = TreePredictor(*read_forest(_file(files, FOREST_FILE)))
-    else:
-        known = (LIGHTGBM, RANDOM_FOREST)
-        raise ModelError(
-            f"card.model_type must be one of {', '.join(known)}, was {card.model_type!r}"
-            + nearest(card.model_type, known)
-        )
-    _check_card(card, predictor)
-    return predictor
-
-
-def _file(files: Mapping[str, bytes], name: str) -> bytes:
-    if name not in files:
-        raise ModelError(f"model files must include {name}, were {sorted(files)}")
-    return files[name]
-
-
-def _check_card(card: ModelCard, predictor: TreePredictor) -> None:
-    for name in ("feature_names", "classes"):
-        wanted, found = getattr(card, name), getattr(predictor, name)
-        if wanted != found:
-            raise ModelError(f"card.{name} must equal the model file's {found}, was {wanted}")
-
-
-def _check_schema(
-    feature_names: tuple[str, ...], classes: tuple[int, ...], ensemble: TreeEnsemble
-) -> None:
-    if len(set(feature_names)) != len(feature_names):
-        raise ModelError(f"feature_names must differ from each other, were {feature_names}")
-    if list(classes) != sorted(set(classes)) or len(classes) != ensemble.classes:
-        raise ModelError(f"classes must be {ensemble.classes} ascending labels, were {classes}")
-
-
-def _wrong_shape(name: str, values: Any, wanted: str) -> ModelError:
-    return ModelError(f"{name} must be float64 {wanted}, was {values.dtype} {values.shape}")
 
 
 def _available_cores() -> int:

@@ -1,7 +1,8 @@
 """Resampled histories: how far a figure could have come out otherwise.
 
-Sources: Politis & Romano, "The Stationary Bootstrap" (1994); Davison & Hinkley (1997) for the +1 in a
-p-value.
+Sources: Politis & Romano, "The Stationary Bootstrap" (1994); Politis & White, "Automatic Block-Length
+Selection" (2004) with the correction of Patton, Politis & White (2009); Davison & Hinkley (1997) for
+the +1 in a p-value.
 """
 
 from __future__ import annotations
@@ -92,6 +93,53 @@ def stationary_rows(periods: int, options: BootstrapOptions) -> Index:
     starts = random.integers(0, periods, shape)
     begun = np.take_along_axis(starts, column - since, axis=1)
     return (begun + since) % periods
+
+
+def optimal_mean_block(returns: PerRow) -> float:
+    """The mean block length that the stationary bootstrap of these returns (periods,) should have.
+
+    At least 1. Raises DataError with fewer than 20 returns or one that is not finite.
+
+    Notes
+    -----
+    Politis & White: autocovariances up to twice the lag from which a run of them is insignificant,
+    weighted by a flat-top window. 1 for returns without deviation.
+    """
+    if len(returns) < 20 or not np.isfinite(returns).all():
+        raise DataError(
+            f"returns must be at least 20 finite values for a block length, was {len(returns)}"
+        )
+    periods, centred = len(returns), returns - returns.mean()
+    if centred @ centred <= (_NO_DEVIATION * max(1.0, np.abs(returns).max())) ** 2 * periods:
+        return 1.0
+    run = max(5, int(math.log10(periods)))
+    most = math.ceil(math.sqrt(periods)) + run
+    covariance = np.array([centred[lag:] @ centred[: periods - lag] for lag in range(most + 1)])
+    lags = np.arange(1, _last_lag(centred, covariance, run, most) + 1)
+    share = lags / lags[-1]
+    weight = np.minimum(1.0, 2.0 * (1.0 - share)) * covariance[lags] / periods
+    bend = 2.0 * float(weight @ lags)
+    spectrum = covariance[0] / periods + 2.0 * float(weight.sum())
+    if spectrum == 0.0:
+        return 1.0
+    length = (bend**2 / spectrum**2 * periods) ** (1.0 / 3.0)
+    return float(min(max(length, 1.0), math.ceil(min(3.0 * math.sqrt(periods), periods / 3.0))))
+
+
+def _last_lag(centred: PerRow, covariance: PerRow, run: int, most: int) -> int:
+    """Twice the lag after which `run` autocorrelations are insignificant; `most` if none is."""
+    periods = len(centred)
+    band = 2.0 * math.sqrt(math.log10(periods) / periods)
+    for lag in range(run, most + 1):
+        window = range(lag - run, lag)
+        if all(abs(covariance[k]) < band * _scale(centred, k) for k in window):
+            return min(2 * max(lag - run, 1), most)
+    return most
+
+
+def _scale(centred: PerRow, lag: int) -> float:
+    later, earlier = centred[lag + 1 :], centred[: -(lag + 1)]
+    return math.sqrt(float(later @ later) * float(earlier @ earlier))
 
 
 def _measure(samples: PerBarFeature, statistic: Statistic) -> PerRow:

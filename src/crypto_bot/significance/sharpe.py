@@ -1,7 +1,8 @@
 """Is it luck? Sharpe ratios judged by their length, their tails and how often one tried.
 
 Sources: Bailey & Lopez de Prado, "The Sharpe Ratio Efficient Frontier" (2012) for the probabilistic
-Sharpe ratio; the same, "The Deflated Sharpe Ratio" (2014), whose worked example is a test.
+Sharpe ratio and the minimum track record; the same, "The Deflated Sharpe Ratio" (2014), whose worked
+example is a test.
 """
 
 from __future__ import annotations
@@ -67,6 +68,33 @@ def probabilistic_sharpe(moments: ReturnMoments, *, benchmark: float = 0.0) -> f
 
     Allows for the length of the record, its skew and its fat tails.
     """
+    distance = (moments.sharpe - benchmark) * math.sqrt(moments.observations - 1)
+    return _NORMAL.cdf(distance / math.sqrt(_spread(moments)))
+
+
+def minimum_track_record(
+    moments: ReturnMoments, *, benchmark: float = 0.0, confidence: float = 0.95
+) -> float | None:
+    """Periods needed before a Sharpe ratio like this is believed to exceed `benchmark`.
+
+    None where it does not exceed the benchmark: no record is long enough. Both per period.
+
+    Examples
+    --------
+    >>> moments = ReturnMoments(2 / 250**0.5, skew=0.0, kurtosis=3.0, observations=500)
+    >>> round(minimum_track_record(moments, benchmark=1 / 250**0.5) / 250, 2)
+    2.73
+    """
+    if not 0.5 < confidence < 1.0:
+        raise ConfigError(f"confidence must be between 0.5 and 1, was {confidence}")
+    if moments.sharpe <= benchmark:
+        return None
+    quantile = _NORMAL.inv_cdf(confidence) / (moments.sharpe - benchmark)
+    return 1.0 + _spread(moments) * quantile**2
+
+
+def _spread(moments: ReturnMoments) -> float:
+    """Variance of the estimated Sharpe ratio, times observations - 1."""
     spread = (
         1.0 - moments.skew * moments.sharpe + (moments.kurtosis - 1.0) / 4.0 * moments.sharpe**2
     )
@@ -74,8 +102,7 @@ def probabilistic_sharpe(moments: ReturnMoments, *, benchmark: float = 0.0) -> f
         raise DataError(
             f"moments must allow a variance of the Sharpe ratio, was {spread} for {moments}"
         )
-    distance = (moments.sharpe - benchmark) * math.sqrt(moments.observations - 1)
-    return _NORMAL.cdf(distance / math.sqrt(spread))
+    return spread
 
 
 def expected_maximum_sharpe(trials: int, trial_variance: float) -> float:

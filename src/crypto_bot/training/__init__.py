@@ -6,6 +6,7 @@ Training libraries are imported inside functions: importing this stage costs not
 from crypto_bot.training.boosting import LightGBMOptions, LightGBMTrainer
 from crypto_bot.training.cards import make_card
 from crypto_bot.training.forest import ForestOptions, ForestTrainer
+from crypto_bot.training.logistic import LogisticOptions, LogisticTrainer
 from crypto_bot.training.scoring import Scores, score_probabilities
 from crypto_bot.training.trainers import TrainedModel, Trainer
 
@@ -14,6 +15,8 @@ __all__ = [
     "ForestTrainer",
     "LightGBMOptions",
     "LightGBMTrainer",
+    "LogisticOptions",
+    "LogisticTrainer",
     "Scores",
     "TrainedModel",
     "Trainer",

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from pydantic import Field
 
 from crypto_bot.core import Options
-from crypto_bot.core.arrays import Index, PerBarFeature
+from crypto_bot.core.arrays import Index, PerBarFeature, PerRow
 from crypto_bot.dataset import Dataset
 from crypto_bot.predictors import FOREST_FILE, RANDOM_FOREST, TreeEnsemble, write_forest
 from crypto_bot.predictors.trees import AVERAGE, DEFAULT_LEFT, MISSING_NAN
@@ -21,6 +21,7 @@ from crypto_bot.training.trainers import (
     require_two_classes,
     sample_rows,
     shares,
+    uneven_weights,
 )
 
 if TYPE_CHECKING:
@@ -72,7 +73,9 @@ class ForestTrainer:
         """
         require_two_classes(dataset)
         start = time.perf_counter()
-        fitted = fit_forest(dataset.features, dataset.labels, self.options)
+        fitted = fit_forest(
+            dataset.features, dataset.labels, self.options, weights=uneven_weights(dataset)
+        )
         seconds = time.perf_counter() - start
         ensemble = export_forest(fitted, dataset.classes)
         files = {FOREST_FILE: write_forest(ensemble, dataset.feature_names, dataset.classes)}
@@ -92,16 +95,22 @@ class ForestTrainer:
 
 
 def fit_forest(
-    features: PerBarFeature, targets: npt.NDArray[Any], options: ForestOptions
+    features: PerBarFeature,
+    targets: npt.NDArray[Any],
+    options: ForestOptions,
+    *,
+    weights: PerRow | None = None,
 ) -> FittedForest:
-    """Fit the scaler, then the forest on the scaled rows."""
+    """Fit the scaler, then the forest on the scaled rows; both by the rows' weights, None is 1 each."""
     from sklearn.ensemble import RandomForestClassifier
     from sklearn.preprocessing import StandardScaler
 
-    scaler = StandardScaler().fit(features)
+    scaler = StandardScaler().fit(features, sample_weight=weights)
     settings = options.model_dump()
     settings["n_jobs"] = options.n_jobs or -1
-    model = RandomForestClassifier(**settings).fit(scaler.transform(features), targets)
+    model = RandomForestClassifier(**settings).fit(
+        scaler.transform(features), targets, sample_weight=weights
+    )
     # Threads add trees up in the order they finish: only one thread predicts the same bits twice.
     model.set_params(n_jobs=1)
     return FittedForest(scaler, model)

@@ -85,6 +85,8 @@ def check_scaler_inside_fold(
     scale: PerRow,
     train_features: PerBarFeature,
     feature_names: Sequence[str] = (),
+    *,
+    weights: PerRow | None = None,
 ) -> None:
     """LeakError unless a scaler's mean and scale are those of the training rows alone.
 
@@ -94,10 +96,12 @@ def check_scaler_inside_fold(
                                                   1 where that is 0
     train_features : float64 (rows, features)     the fold's training rows, unscaled
     feature_names : names for the message
+    weights : float64 (rows,)                     how much each row counted; None is 1 each
     """
-    deviation = train_features.std(axis=0)
+    average = np.average(train_features, axis=0, weights=weights)
+    deviation = np.sqrt(np.average((train_features - average) ** 2, axis=0, weights=weights))
     expected = {
-        "mean": train_features.mean(axis=0),
+        "mean": average,
         "scale": np.where(deviation > 0.0, deviation, 1.0),
     }
     size = np.abs(train_features).max(axis=0, initial=0.0) + np.finfo(np.float64).tiny

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from crypto_bot.core.arrays import Index, Mask, PerBar, PerRowClass
+from crypto_bot.core.arrays import Index, Mask, PerBar, PerBarFeature, PerRowClass
 from crypto_bot.core.bars import Bars
 from crypto_bot.core.errors import DataError
-from crypto_bot.core.models import class_column, require_schema
+from crypto_bot.core.funding import FundingRates
+from crypto_bot.core.models import Predictor, class_column, require_schema
 from crypto_bot.core.progress import track
 from crypto_bot.dataset import Dataset
 from crypto_bot.engine import (
@@ -21,6 +22,7 @@ from crypto_bot.engine import (
     exits_for,
     simulate,
 )
+from crypto_bot.predictors import scalers_of
 from crypto_bot.splits import (
     CombinatorialOptions,
     Split,
@@ -160,13 +162,25 @@ def predict_fold(
     train = dataset.take(split.train)
     model = trainer.fit(train)
     predictor = model.predictor
-    require_schema(dataset.feature_names, predictor)
-    if predictor.scaler is not None:
-        mean, scale = predictor.scaler
-        check_scaler_inside_fold(mean, scale, train.features, dataset.feature_names)
-    found = predictor.predict_proba(np.ascontiguousarray(dataset.features[split.test]))
+    tested = rows_for(predictor, dataset.take(split.test))
+    for names, scaler in scalers_of(predictor):
+        seen = train.columns(names).features
+        check_scaler_inside_fold(*scaler, seen, names, weights=train.weights)
+    found = predictor.predict_proba(tested)
     columns = [class_column(predictor, label, found) for label in dataset.classes]
     return np.column_stack(columns), model
+
+
+def rows_for(predictor: Predictor, dataset: Dataset) -> PerBarFeature:
+    """float64 (rows, features) of the dataset that the predictor reads, in its order.
+
+    A model may read fewer features than there are; ModelError if it wants one that is not there.
+    """
+    lacking = set(predictor.feature_names) - set(dataset.feature_names)
+    if lacking or dataset.feature_names == predictor.feature_names:
+        require_schema(dataset.feature_names, predictor)
+        return np.ascontiguousarray(dataset.features)
+    return dataset.columns(predictor.feature_names).features
 
 
 def prediction_columns(dataset: Dataset, predictions: OutOfSample, bars: Bars) -> dict[str, PerBar]:
@@ -196,6 +210,7 @@ def trade_out_of_sample(
     costs: CostOptions | None = None,
     exits: ExitOptions | None = None,
     sizing: SizingOptions | None = None,
+    funding: Mapping[str, FundingRates] | None = None,
 ) -> list[BacktestResult]:
     """Trade each symbol on its out-of-sample predictions through the engine, costs included.
 
@@ -203,6 +218,7 @@ def trade_out_of_sample(
     ----------
     bars : one `Bars` a symbol       those the dataset was built from
     strategy : Strategy              reads `p_up` and `p_down`, such as `get_strategy("model")`
+    funding : symbol -> rates        charged where a symbol has them
 
     Returns
     -------
@@ -222,6 +238,7 @@ def trade_out_of_sample(
                 costs=costs,
                 exits=exits_for(strategy, exits or ExitOptions()),
                 sizing=sizing,
+                funding=(funding or {}).get(each.symbol),
             )
         )
     return found

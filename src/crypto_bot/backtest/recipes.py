@@ -1,0 +1,181 @@
+"""What is learned here: the configured kinds of model, how they are tried, traded and judged."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from crypto_bot.backtest.workbench import Workbench
+from crypto_bot.core import ModelCard
+from crypto_bot.core.errors import ConfigError
+from crypto_bot.engine import ExitOptions, Reentry, SignalExit
+from crypto_bot.features import S0_FEATURES
+from crypto_bot.gate import GateOptions
+from crypto_bot.labels import LabelOptions, NextUpOptions, ThreeClassOptions
+from crypto_bot.splits import WalkForwardOptions, WindowMode
+from crypto_bot.training import (
+    ForestOptions,
+    ForestTrainer,
+    LightGBMOptions,
+    LightGBMTrainer,
+    Trainer,
+)
+from crypto_bot.tuning import ModelSearchOptions, ModelSetting, ModelSpace, NestedOptions
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One kind of model: what it learns, how, and how its predictions are traded.
+
+    Attributes
+    ----------
+    symbol : what the model is called in the registry
+    threshold : a side needs a probability above this
+    signal_exit : what the model's silence does to a position
+    setting : what a search chose, None where nothing was searched
+    """
+
+    symbol: str
+    trainer: Trainer
+    labels: LabelOptions
+    threshold: float
+    feature_names: tuple[str, ...] = S0_FEATURES
+    signal_exit: SignalExit = SignalExit.FLAT
+    setting: ModelSetting | None = None
+
+    @property
+    def name(self) -> str:
+        """Short enough for a table."""
+        found = " (searched)" if self.setting is not None else ""
+        return f"{self.trainer.name}{found} on {self.symbol}"
+
+    def exits(self, bench: Workbench) -> ExitOptions:
+        """What ends a position of this model."""
+        return model_exits(bench).replace(signal_exit=self.signal_exit)
+
+
+@dataclass(frozen=True)
+class SearchRecipe:
+    """A search over models, labels and thresholds, judged as a whole."""
+
+    symbol: str
+    options: NestedOptions
+    feature_names: tuple[str, ...] = S0_FEATURES
+
+    @property
+    def name(self) -> str:
+        """Short enough for a table."""
+        search = self.options.search
+        kinds = "/".join(search.space.models)
+        return f"search of {search.trials} {kinds} settings on {self.symbol}"
+
+
+AnyRecipe = Recipe | SearchRecipe
+
+
+def recipes(bench: Workbench, symbol: str, lead: str) -> list[AnyRecipe]:
+    """The configured kinds of model: all pairs pooled, but for S0's forest on the leading pair."""
+    settings = bench.settings
+    threshold = settings.paper.prediction_threshold
+    found: list[AnyRecipe] = []
+    if "lightgbm" in settings.models.trainers:
+        found.append(Recipe(symbol, lightgbm_trainer(bench), three_class(bench), threshold))
+    if "random_forest" in settings.models.trainers:
+        forest = settings.models.random_forest.of(ForestOptions, n_jobs=settings.workers)
+        found.append(Recipe(lead, ForestTrainer(forest), NextUpOptions(), threshold))
+    if "search" in settings.models.trainers:
+        found.append(SearchRecipe(symbol, nested_options(bench)))
+    return found
+
+
+def fixed_recipes(bench: Workbench, symbol: str, lead: str) -> list[Recipe]:
+    """Those of `recipes` that search nothing."""
+    return [each for each in recipes(bench, symbol, lead) if isinstance(each, Recipe)]
+
+
+def three_class(bench: Workbench) -> ThreeClassOptions:
+    """Guide S1's label as configured."""
+    label = bench.settings.ml_integration.features
+    return ThreeClassOptions(
+        horizon_minutes=label.horizon_minutes, hold_threshold=label.hold_threshold
+    )
+
+
+def lightgbm_trainer(bench: Workbench) -> LightGBMTrainer:
+    """LightGBM as configured, on the device that is really there."""
+    training = bench.settings.ml_integration.training
+    options = bench.settings.models.lightgbm.of(
+        LightGBMOptions,
+        max_bin=training.max_bin,
+        n_jobs=training.n_jobs or bench.settings.workers,
+        device_type=bench.settings.training_device(bench.gpu),
+    )
+    return LightGBMTrainer(options)
+
+
+def nested_options(bench: Workbench) -> NestedOptions:
+    """The configured search, judged on as many stretches as other models have folds."""
+    settings = bench.settings
+    search = settings.models.search
+    space = ModelSpace(
+        models=search.models,
+        labels=search.labels,
+        horizon_bars=search.horizon_bars,
+        open_share=search.open_share,
+        signal_exits=tuple(SignalExit(each) for each in search.signal_exits),
+    )
+    _check_labels_alike(space)
+    return NestedOptions(
+        folds=settings.validation.folds,
+        search=ModelSearchOptions(
+            trials=search.trials,
+            folds=search.folds,
+            sampler=search.sampler,
+            prune=search.prune,
+            seed=search.seed,
+            space=space,
+        ),
+    )
+
+
+def _check_labels_alike(space: ModelSpace) -> None:
+    """The stretches of one search make one record: their labels must have the same classes."""
+    if "next_up" in space.labels and len(space.labels) > 1:
+        raise ConfigError(
+            "models.search.labels must be of the same classes, next_up has two and the others "
+            f"three, was {', '.join(space.labels)}; search next_up alone"
+        )
+
+
+def walk_forward_options(bench: Workbench) -> WalkForwardOptions:
+    """Folds as configured; the embargo stays the splits' own default."""
+    validation = bench.settings.validation
+    return WalkForwardOptions(folds=validation.folds, mode=WindowMode(validation.mode))
+
+
+def model_exits(bench: Workbench) -> ExitOptions:
+    """Hold while the model says so, within a stop and a target; enter whenever it says so."""
+    paper = bench.settings.paper
+    return ExitOptions(
+        stop_loss_frac=paper.model_stop_loss_frac,
+        take_profit_frac=paper.model_take_profit_frac,
+        signal_exit=SignalExit.FLAT,
+        reentry=Reentry.WHILE_SIGNAL,
+    )
+
+
+def card_exits(bench: Workbench, card: ModelCard) -> ExitOptions:
+    """What ends a position of a stored model: what its card says of signals, the settings of the rest."""
+    exits = model_exits(bench)
+    said = card.trading.get("signal_exit")
+    return exits if said is None else exits.replace(signal_exit=SignalExit(said))
+
+
+def gate_options(bench: Workbench) -> GateOptions:
+    """The gate's thresholds: guide S1's three, the rest from the settings' gate section."""
+    settings = bench.settings
+    return settings.gate.of(
+        GateOptions,
+        min_sharpe=settings.min_sharpe_threshold,
+        max_drawdown=settings.max_drawdown_threshold,
+        min_win_rate=settings.min_win_rate,
+    )

@@ -1,0 +1,273 @@
+"""Which model, label and threshold: Optuna asks, purged folds answer; resumable, seeded, every trial kept."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from pydantic import Field
+
+from crypto_bot.core.arrays import PerBarFeature
+from crypto_bot.core.errors import DataError
+from crypto_bot.core.options import Options
+from crypto_bot.core.progress import track
+from crypto_bot.tuning.rows import RowBoard
+from crypto_bot.tuning.settings import ModelSetting, ModelSpace
+from crypto_bot.tuning.trading import TradingTerms
+from crypto_bot.tuning.trials import TriedSetting, try_setting
+
+if TYPE_CHECKING:
+    from optuna import Study, Trial
+
+_WORTHLESS = -10.0
+"""Told to the sampler for a setting without any Sharpe ratio: it never traded, or could not be trained."""
+OnTried = Callable[[TriedSetting], None]
+
+
+class ModelSearchOptions(Options):
+    """How a search spends its budget."""
+
+    trials: int = Field(default=8, ge=1, le=10_000, description="settings tried")
+    folds: int = Field(default=3, ge=2, le=50, description="purged folds a setting is tried on")
+    sampler: Literal["tpe", "random"] = Field(default="tpe", description="who suggests settings")
+    startup_trials: int = Field(
+        default=5, ge=1, description="settings drawn at random before TPE learns from them"
+    )
+    prune: bool = Field(
+        default=True, description="give a setting up that stands below the median after a fold"
+    )
+    embargo_bars: int = Field(default=10, ge=0, description="bars left out between train and test")
+    seed: int = Field(default=42, ge=0, description="same seed, same settings")
+    space: ModelSpace = Field(default=ModelSpace(), description="what may be chosen")
+
+
+@dataclass(frozen=True, eq=False)
+class ModelSearch:
+    """Everything a search tried.
+
+    Attributes
+    ----------
+    tried : tuple of TriedSetting     in order; pruned ones carry the folds they had
+    failed : tuple of (ModelSetting, str)    settings these rows do not allow, and why
+    end_ns : int                      nothing at or after this was seen
+    """
+
+    tried: tuple[TriedSetting, ...]
+    failed: tuple[tuple[ModelSetting, str], ...]
+    end_ns: int
+
+    @property
+    def best(self) -> TriedSetting:
+        """The largest out-of-fold Sharpe ratio of the settings tried to the end.
+
+        Raises DataError if none had one.
+        """
+        whole = [one for one in self.tried if not one.is_pruned and one.sharpe is not None]
+        if not whole:
+            reasons = "; ".join(reason for _, reason in self.failed[:3])
+            raise DataError(
+                "a search must have a setting that trades, had none of "
+                f"{len(self.tried) + len(self.failed)}{f': {reasons}' if reasons else ''}"
+            )
+        return max(whole, key=lambda one: one.sharpe or 0.0)
+
+    def returns(self) -> PerBarFeature:
+        """float64 (days, trials): daily returns of the settings tried to the end, on their common days."""
+        whole = [one for one in self.tried if not one.is_pruned and len(one.day)]
+        if not whole:
+            return np.empty((0, 0))
+        first = max(int(one.day[0]) for one in whole)
+        last = min(int(one.day[-1]) for one in whole)
+        cut = [one.daily_returns[(one.day >= first) & (one.day <= last)] for one in whole]
+        return np.column_stack(cut)
+
+
+def search_models(
+    board: RowBoard,
+    terms: TradingTerms,
+    options: ModelSearchOptions | None = None,
+    *,
+    end_ns: int,
+    storage: Path | None = None,
+    on_tried: OnTried | None = None,
+) -> ModelSearch:
+    """Try settings on the rows whose labels ended before `end_ns`; maximise the Sharpe ratio after costs.
+
+    Parameters
+    ----------
+    board : candles and features
+    terms : the account that predictions are traded on
+    storage : a folder that keeps the trials, a file of JSON lines a search; one that was killed goes
+        on where it stood and gives what an unbroken one gives. None: memory
+    on_tried : told each finished setting, also those found in the storage
+
+    Raises
+    ------
+    DataError    the rows do not allow any setting (see `ModelSearch.best`)
+
+    Notes
+    -----
+    The objective is out of fold and after costs, but it is the best of many: judge the winner on a
+    stretch that the search did not see (`nested_walk_forward`).
+    """
+    options = ModelSearchOptions() if options is None else options
+    tried: list[TriedSetting] = []
+    failed: list[tuple[ModelSetting, str]] = []
+    with _quiet_optuna():
+        study = _study(board, terms, options, end_ns, storage)
+        for number in track(range(options.trials), "search models"):
+            outcome = _trial(study, number, board, terms, options, end_ns)
+            if isinstance(outcome, TriedSetting):
+                tried.append(outcome)
+                if on_tried is not None:
+                    on_tried(outcome)
+            else:
+                failed.append(outcome)
+    return ModelSearch(tuple(tried), tuple(failed), end_ns)
+
+
+def _trial(
+    study: Study,
+    number: int,
+    board: RowBoard,
+    terms: TradingTerms,
+    options: ModelSearchOptions,
+    end_ns: int,
+) -> TriedSetting | tuple[ModelSetting, str]:
+    from optuna.trial import TrialState
+
+    done = study.get_trials(deepcopy=False)
+    if number < len(done) and done[number].state.is_finished():
+        return _remembered(done[number])
+    if number < len(done):
+        study.tell(number, state=TrialState.FAIL)
+    study.sampler = _sampler(options, number)
+    trial = study.ask()
+    setting = options.space.draw(trial, options.seed)
+
+    def is_hopeless(folds_done: int, sharpe: float) -> bool:
+        trial.report(sharpe, folds_done)
+        return options.prune and bool(trial.should_prune())
+
+    try:
+        outcome = try_setting(
+            board,
+            setting,
+            terms,
+            end_ns=end_ns,
+            folds=options.folds,
+            embargo_ns=options.embargo_bars * board.interval_ns,
+            progress=is_hopeless if options.prune else None,
+        )
+    except DataError as error:
+        _remember(trial, {"setting": setting.model_dump(mode="json"), "error": str(error)})
+        study.tell(trial, _WORTHLESS)
+        return setting, str(error)
+    _remember(trial, _as_json(outcome))
+    if outcome.is_pruned:
+        study.tell(trial, state=TrialState.PRUNED)
+    else:
+        study.tell(trial, _WORTHLESS if outcome.sharpe is None else outcome.sharpe)
+    return outcome
+
+
+def _study(
+    board: RowBoard,
+    terms: TradingTerms,
+    options: ModelSearchOptions,
+    end_ns: int,
+    storage: Path | None,
+) -> Study:
+    import optuna
+    from optuna.storages.journal import JournalFileBackend
+
+    name, kept = _identity(board, terms, options, end_ns), None
+    if storage is not None:
+        storage.mkdir(parents=True, exist_ok=True)
+        kept = optuna.storages.JournalStorage(JournalFileBackend(str(storage / f"{name}.jsonl")))
+    return optuna.create_study(
+        study_name=name,
+        storage=kept,
+        direction="maximize",
+        pruner=optuna.pruners.MedianPruner(n_startup_trials=options.startup_trials - 1),
+        load_if_exists=True,
+    )
+
+
+def _sampler(options: ModelSearchOptions, number: int) -> Any:
+    """A sampler of its own for each trial, so that a resumed search suggests what it would have."""
+    import optuna
+
+    seed = int(np.random.SeedSequence([options.seed, number]).generate_state(1)[0])
+    if options.sampler == "random":
+        return optuna.samplers.RandomSampler(seed=seed)
+    return optuna.samplers.TPESampler(seed=seed, n_startup_trials=options.startup_trials)
+
+
+def _identity(
+    board: RowBoard, terms: TradingTerms, options: ModelSearchOptions, end_ns: int
+) -> str:
+    """A search on other candles, terms or options is another one; more trials of it are not."""
+    story = {
+        "bars": [bars.fingerprint for bars in board.bars],
+        "features": board.feature_names,
+        "terms": [
+            each.model_dump(mode="json") for each in (terms.costs, terms.exits, terms.sizing)
+        ],
+        "options": options.model_dump(mode="json", exclude={"trials"}),
+        "funding": {symbol: len(rates.rate) for symbol, rates in terms.funding.items()},
+        "end_ns": end_ns,
+    }
+    return hashlib.sha256(json.dumps(story, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def _remember(trial: Trial, content: dict[str, Any]) -> None:
+    trial.set_user_attr("outcome", content)
+
+
+def _as_json(tried: TriedSetting) -> dict[str, Any]:
+    return {
+        "setting": tried.setting.model_dump(mode="json"),
+        "sharpe": tried.sharpe,
+        "threshold": tried.threshold,
+        "trades": tried.trades,
+        "first_day": int(tried.day[0]) if len(tried.day) else 0,
+        "daily_returns": tried.daily_returns.tolist(),
+        "is_pruned": tried.is_pruned,
+    }
+
+
+def _remembered(trial: Any) -> TriedSetting | tuple[ModelSetting, str]:
+    kept = trial.user_attrs["outcome"]
+    setting = ModelSetting.from_mapping(kept["setting"], path="stored trial")
+    if "error" in kept:
+        return setting, str(kept["error"])
+    returns = np.array(kept["daily_returns"], dtype=np.float64)
+    return TriedSetting(
+        setting=setting,
+        sharpe=kept["sharpe"],
+        threshold=kept["threshold"],
+        trades=kept["trades"],
+        day=kept["first_day"] + np.arange(len(returns)),
+        daily_returns=returns,
+        is_pruned=kept["is_pruned"],
+    )
+
+
+@contextmanager
+def _quiet_optuna() -> Iterator[None]:
+    """Optuna without its lines about every study; the user's own level is put back."""
+    from optuna import logging
+
+    level = logging.get_verbosity()
+    logging.set_verbosity(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
