@@ -17,7 +17,16 @@ from crypto_bot.training.cards import POOLED
 
 FEATURES = (
     *("close_to_sma_10", "close_to_sma_30", "close_to_sma_100", "close_to_ema_100", "rsi_14"),
-    *("rsi_50", "stoch_k", "stoch_d", "bb_percent", "bb_width", "return_1", "return_5", "return_10"),
+    *(
+        "rsi_50",
+        "stoch_k",
+        "stoch_d",
+        "bb_percent",
+        "bb_width",
+        "return_1",
+        "return_5",
+        "return_10",
+    ),
     *("return_24", "return_72", "return_std_24", "return_std_100", "volume_ratio_10"),
     *("volume_ratio_50", "ema_ratio_10_30", "sma_ratio_20_100"),
 )
