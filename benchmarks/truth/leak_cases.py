@@ -12,7 +12,6 @@ from benchmarks.truth import leaks_in_bars as bars
 from benchmarks.truth import leaks_in_loops as loops
 from benchmarks.truth import leaks_in_rows as rows
 from benchmarks.truth.leak_material import FOLDS, SPLITS
-
 from crypto_bot.validation import trainer_pipeline
 
 
@@ -72,6 +71,7 @@ LEAKS: tuple[Case, ...] = (
     Case(
         "threshold chosen on the test fold", "pipeline", rows.threshold_chosen_on_the_test, _LABELS
     ),
+    Case("trained on purged rows too", "pipeline", rows.trained_on_purged_rows_too, _LABELS),
     Case("retrained on the test fold", "pipeline", rows.retrained_on_the_test, _LABELS),
     Case(
         "setting chosen by the folds that judge it",

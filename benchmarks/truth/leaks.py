@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 from benchmarks.truth.leak_cases import CLEAN, LEAKS, Case
 from benchmarks.truth.leak_material import BARS, FOLDS, PANEL, ROWS, SPLITS
-
 from crypto_bot.core.errors import LeakError
 from crypto_bot.validation import (
     check_bars_future_ignored,

@@ -7,9 +7,9 @@ from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
+
 from benchmarks.truth.leak_material import fitted, rows_of, with_features
 from benchmarks.truth.leaks_in_bars import OWN_FEATURES
-
 from crypto_bot.core import Bars
 from crypto_bot.dataset import Dataset, build_dataset
 from crypto_bot.labels import NextUpOptions

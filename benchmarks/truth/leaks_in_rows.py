@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+
 from benchmarks.truth.leak_material import (
     BARS,
     FOLDS,
@@ -17,7 +18,6 @@ from benchmarks.truth.leak_material import (
     line,
     with_features,
 )
-
 from crypto_bot.core import Bars
 from crypto_bot.core.timeframes import HOUR_NS
 from crypto_bot.dataset import Dataset
@@ -248,3 +248,9 @@ def retrained_on_the_test(dataset: Dataset, split: Split) -> Array:
         )
     ]
     return np.concatenate(found)
+
+
+def trained_on_purged_rows_too(dataset: Dataset, split: Split) -> Array:
+    """Everything decided before the test teaches, whenever its label ended."""
+    before = np.arange(split.test[0]) if split.test[0] else split.train
+    return fitted(dataset, replace(split, train=before))
