@@ -120,7 +120,7 @@ def nested_options(bench: Workbench) -> NestedOptions:
         models=search.models,
         labels=search.labels,
         horizon_bars=search.horizon_bars,
-        open_share=search.open_share,
+        open_shares=search.open_shares,
         signal_exits=tuple(SignalExit(each) for each in search.signal_exits),
     )
     _check_labels_alike(space)

@@ -304,7 +304,7 @@ class ForestSettings(Section):
 class ModelSearchSettings(Section):
     """The trainer `search`: which model, label and threshold, judged as a whole."""
 
-    trials: int = Field(default=12, ge=1, le=10_000, description="settings tried a search")
+    trials: int = Field(default=12, ge=1, le=10_000, description="models trained a search")
     folds: int = Field(default=3, ge=2, le=50, description="purged folds a setting is tried on")
     sampler: Literal["tpe", "random"] = Field(default="tpe", description="who suggests settings")
     prune: bool = Field(
@@ -314,14 +314,16 @@ class ModelSearchSettings(Section):
     models: tuple[Literal["logistic", "lightgbm", "random_forest"], ...] = Field(
         default=("logistic", "lightgbm"), min_length=1, description="kinds of model"
     )
-    labels: tuple[Literal["next_up", "three_class", "triple_barrier"], ...] = Field(
+    labels: tuple[Literal["next_up", "three_class"], ...] = Field(
         default=("next_up",), min_length=1, description="kinds of label, all of the same classes"
     )
     horizon_bars: tuple[int, ...] = Field(
-        default=(6, 12, 24, 48), min_length=1, description="label horizons, bars"
+        default=(12, 24, 48), min_length=1, description="label horizons, bars"
     )
-    open_share: tuple[float, float] = Field(
-        default=(0.2, 0.9), description="least and largest share of decisions that take a side"
+    open_shares: tuple[float, ...] = Field(
+        default=(0.25, 0.5, 0.75),
+        min_length=1,
+        description="shares of decisions that take a side, all tried",
     )
     signal_exits: tuple[Literal["flat", "opposite"], ...] = Field(
         default=("opposite", "flat"), min_length=1, description="what may end a position"

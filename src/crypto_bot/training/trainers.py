@@ -36,6 +36,8 @@ class TrainedModel:
     seed : int
     evidence : dict                 what the fit found out on its way, JSON-ready: rounds used, features
                                     chosen and why; empty where there is nothing to tell
+    thresholds : dict               what the card must carry so that decisions can be made with the
+                                    model, such as its abstain band
     members : tuple of TrainedModel     the models it is made of; empty for a plain one
     """
 
@@ -48,6 +50,7 @@ class TrainedModel:
     seconds: float
     seed: int
     evidence: dict[str, Any] = field(default_factory=dict)
+    thresholds: dict[str, float] = field(default_factory=dict)
     members: tuple[TrainedModel, ...] = ()
 
 
