@@ -37,6 +37,7 @@ MODELS = {
     "forest": ForestTrainer(ForestOptions(n_estimators=8, n_jobs=1)),
     "lightgbm": TREES,
     "logistic": LINE,
+    "lstm": LSTMTrainer(network_runs.LAWFUL),
     "logistic_ridge": RIDGE,
     "sigmoid": CalibratedTrainer(TREES, CalibrationOptions(folds=3, coverage=0.8)),
     "isotonic": CalibratedTrainer(TREES, CalibrationOptions(folds=3, method="isotonic")),
@@ -44,7 +45,6 @@ MODELS = {
     "soft_vote": SoftVoteTrainer([TREES, RIDGE], [1, 3]),
     "stacked": StackedTrainer([TREES, RIDGE], options=FOLDS),
     "nested": CalibratedTrainer(SoftVoteTrainer([RIDGE, TREES]), CalibrationOptions(folds=2)),
-    "lstm": LSTMTrainer(network_runs.LAWFUL),
 }
 DOUBLED = ("logistic_ridge",)
 """Kinds whose library promises that a doubled weight is the row given twice."""
