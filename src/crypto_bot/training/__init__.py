@@ -12,6 +12,13 @@ from crypto_bot.training.forest import ForestOptions, ForestTrainer
 from crypto_bot.training.logistic import LogisticOptions, LogisticTrainer
 from crypto_bot.training.out_of_fold import InnerFolds, out_of_fold, rows_for
 from crypto_bot.training.scoring import Scores, score_probabilities
+from crypto_bot.training.selection import (
+    SelectingTrainer,
+    Selection,
+    SelectionOptions,
+    permutation_importance,
+    select_features,
+)
 from crypto_bot.training.trainers import TrainedModel, Trainer
 
 __all__ = [
@@ -25,6 +32,9 @@ __all__ = [
     "LogisticOptions",
     "LogisticTrainer",
     "Scores",
+    "SelectingTrainer",
+    "Selection",
+    "SelectionOptions",
     "SoftVoteTrainer",
     "StackedTrainer",
     "TrainedModel",
@@ -33,6 +43,8 @@ __all__ = [
     "conformal_thresholds",
     "make_card",
     "out_of_fold",
+    "permutation_importance",
     "rows_for",
     "score_probabilities",
+    "select_features",
 ]
