@@ -20,6 +20,7 @@ from crypto_bot.training import (
     LightGBMTrainer,
     LogisticOptions,
     LogisticTrainer,
+    LSTMTrainer,
     SelectingTrainer,
     SelectionOptions,
     SoftVoteTrainer,
@@ -27,6 +28,7 @@ from crypto_bot.training import (
     make_card,
 )
 from crypto_bot.validation import out_of_sample
+from training import network_runs
 from training.learnable_rows import dataset
 
 TREES = LightGBMTrainer(LightGBMOptions(n_estimators=8, num_leaves=7, n_jobs=1))
@@ -37,6 +39,7 @@ MODELS = {
     "forest": ForestTrainer(ForestOptions(n_estimators=8, n_jobs=1)),
     "lightgbm": TREES,
     "logistic": LINE,
+    "lstm": LSTMTrainer(network_runs.LAWFUL),
     "logistic_ridge": RIDGE,
     "sigmoid": CalibratedTrainer(TREES, CalibrationOptions(folds=3, coverage=0.8)),
     "isotonic": CalibratedTrainer(TREES, CalibrationOptions(folds=3, method="isotonic")),

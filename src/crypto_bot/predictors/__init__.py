@@ -1,7 +1,7 @@
 """Trained models as plain data: in come model files, out come probabilities. No training library.
 
 LightGBM texts and forests become one array format, walked by one compiled kernel; the backtest,
-paper trading and live bars call the same object.
+paper trading and live bars call the same object. A recurrent network is ONNX, run by onnxruntime.
 """
 
 from crypto_bot.predictors.calibration import (
@@ -28,12 +28,22 @@ from crypto_bot.predictors.loading import (
     FINAL,
     LIGHTGBM,
     LOGISTIC,
+    LSTM,
     RANDOM_FOREST,
     SOFT_VOTE,
     STACKED,
     load_predictor,
 )
+from crypto_bot.predictors.lstm_file import (
+    LSTM_FILE,
+    NETWORK_FILE,
+    LstmNetwork,
+    NetworkSchema,
+    read_lstm,
+    write_lstm,
+)
 from crypto_bot.predictors.members import scalers_of
+from crypto_bot.predictors.onnx_session import OnnxPredictor
 from crypto_bot.predictors.predictor import TreePredictor
 from crypto_bot.predictors.schema import Scaler
 from crypto_bot.predictors.trees import TreeEnsemble, check_ensemble
@@ -48,6 +58,9 @@ __all__ = [
     "LIGHTGBM_FILE",
     "LINEAR_FILE",
     "LOGISTIC",
+    "LSTM",
+    "LSTM_FILE",
+    "NETWORK_FILE",
     "RANDOM_FOREST",
     "SOFT_VOTE",
     "STACKED",
@@ -56,7 +69,10 @@ __all__ = [
     "EnsemblePredictor",
     "LinearModel",
     "LinearPredictor",
+    "LstmNetwork",
     "Member",
+    "NetworkSchema",
+    "OnnxPredictor",
     "Scaler",
     "StackedPredictor",
     "TreeEnsemble",
@@ -68,6 +84,7 @@ __all__ = [
     "read_forest",
     "read_lightgbm",
     "read_linear",
+    "read_lstm",
     "scalers_of",
     "seal_text",
     "stack_names",
@@ -76,4 +93,5 @@ __all__ = [
     "write_ensemble",
     "write_forest",
     "write_linear",
+    "write_lstm",
 ]

@@ -18,9 +18,11 @@ from crypto_bot.predictors.forest_file import FOREST_FILE, read_forest
 from crypto_bot.predictors.lightgbm_text import LIGHTGBM_FILE, read_lightgbm
 from crypto_bot.predictors.linear import LinearPredictor
 from crypto_bot.predictors.linear_file import LINEAR_FILE, read_linear
+from crypto_bot.predictors.lstm_file import LSTM_FILE, NETWORK_FILE, read_lstm
+from crypto_bot.predictors.onnx_session import OnnxPredictor
 from crypto_bot.predictors.predictor import TreePredictor
 
-LIGHTGBM, LOGISTIC, RANDOM_FOREST = "lightgbm", "logistic", "random_forest"
+LIGHTGBM, LOGISTIC, LSTM, RANDOM_FOREST = "lightgbm", "logistic", "lstm", "random_forest"
 CALIBRATED, SOFT_VOTE, STACKED = "calibrated", "soft_vote", "stacked"
 """Values of `ModelCard.model_type`."""
 FINAL = "final"
@@ -34,8 +36,9 @@ def load_predictor(card: ModelCard, files: Files) -> Predictor:
     Parameters
     ----------
     card : ModelCard    `model_type` says which files are read: 'lightgbm' model.txt, 'random_forest'
-                        forest.npz, 'logistic' linear.npz, 'calibrated' calibration.npz, 'soft_vote'
-                        and 'stacked' ensemble.npz; members' files are named `<member>.<file>`
+                        forest.npz, 'logistic' linear.npz, 'lstm' lstm.onnx and network.json,
+                        'calibrated' calibration.npz, 'soft_vote' and 'stacked' ensemble.npz;
+                        members' files are named `<member>.<file>`
     files : file name -> content; other files are ignored
 
     Raises
@@ -77,6 +80,13 @@ def _logistic(card: ModelCard, files: Files) -> Predictor:
     return LinearPredictor(*read_linear(needed_file(files, LINEAR_FILE)))
 
 
+def _lstm(card: ModelCard, files: Files) -> Predictor:
+    del card
+    return OnnxPredictor(
+        *read_lstm(needed_file(files, LSTM_FILE), needed_file(files, NETWORK_FILE))
+    )
+
+
 def _calibrated(card: ModelCard, files: Files) -> Predictor:
     calibration, member, _ = read_calibration(needed_file(files, CALIBRATION_FILE))
     return CalibratedPredictor(_member(card, files, 0, member), calibration)
@@ -104,6 +114,7 @@ _LOADERS: Mapping[str, Callable[[ModelCard, Files], Predictor]] = {
     CALIBRATED: _calibrated,
     LIGHTGBM: _lightgbm,
     LOGISTIC: _logistic,
+    LSTM: _lstm,
     RANDOM_FOREST: _forest,
     SOFT_VOTE: _soft_vote,
     STACKED: _stacked,

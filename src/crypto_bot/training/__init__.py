@@ -11,6 +11,7 @@ from crypto_bot.training.ensembles import SoftVoteTrainer, StackedTrainer
 from crypto_bot.training.forest import ForestOptions, ForestTrainer
 from crypto_bot.training.logistic import LogisticOptions, LogisticTrainer
 from crypto_bot.training.out_of_fold import InnerFolds, out_of_fold, rows_for
+from crypto_bot.training.recurrent import LSTMOptions, LSTMTrainer
 from crypto_bot.training.scoring import Scores, score_probabilities
 from crypto_bot.training.selection import (
     SelectingTrainer,
@@ -27,6 +28,8 @@ __all__ = [
     "ForestOptions",
     "ForestTrainer",
     "InnerFolds",
+    "LSTMOptions",
+    "LSTMTrainer",
     "LightGBMOptions",
     "LightGBMTrainer",
     "LogisticOptions",

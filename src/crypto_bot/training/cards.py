@@ -12,7 +12,8 @@ from crypto_bot.core.errors import DataError
 from crypto_bot.core.timeframes import iso_time
 from crypto_bot.dataset import Dataset
 from crypto_bot.features import feature
-from crypto_bot.predictors import LIGHTGBM, LOGISTIC, RANDOM_FOREST
+from crypto_bot.predictors import LIGHTGBM, LOGISTIC, LSTM, RANDOM_FOREST
+from crypto_bot.training.keras_backend import backend_packages
 from crypto_bot.training.trainers import TrainedModel
 
 POOLED = "GLOBAL"
@@ -91,7 +92,9 @@ def make_card(
 
 def library_versions(*model_types: str) -> dict[str, str]:
     """Versions of what made the model: ours, Python, numpy and the training libraries."""
-    libraries = {_LIBRARIES[name] for name in model_types}
+    libraries = {_LIBRARIES[name] for name in model_types if name != LSTM}
+    if LSTM in model_types:
+        libraries.update(backend_packages())
     packages = {name: version(name) for name in ("crypto-bot", "numpy", *sorted(libraries))}
     return {**packages, "python": platform.python_version()}
 

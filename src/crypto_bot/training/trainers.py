@@ -28,7 +28,7 @@ class TrainedModel:
                                     read fewer features than the dataset has
     files : file name -> content    byte-identical for the same data, options and libraries
     importance : name -> share      of the total gain (LightGBM), impurity decrease (forest) or size
-                                    of the scaled coefficients (logistic); sums to 1
+                                    of the weights of scaled inputs (logistic, LSTM); sums to 1
     model_type : str                how `load_predictor` reads the files
     options : dict                  training options as used
     device : str                    where it was trained; says so when another device was asked for
