@@ -94,8 +94,8 @@ def train_ml_model(
     """
     from sklearn.metrics import accuracy_score, classification_report, confusion_matrix
 
-    frame = _settled(features_df)
-    table = _table(frame, target_col, feature_names)
+    frame = settled_rows(features_df)
+    table = read_table(frame, target_col, feature_names)
     split = _split(len(table.target), test_size, horizon_bars)
     _check_classes(table.target[: split.train], target_col)
     tested = slice(split.train + split.purged, None)
@@ -144,7 +144,7 @@ def load_ml_model(folder: Path | str = "ml") -> Predictor:
     return load_predictor(card, {FOREST_FILE: content})
 
 
-def _settled(features_df: pd.DataFrame) -> pd.DataFrame:
+def settled_rows(features_df: pd.DataFrame) -> pd.DataFrame:
     """The rows whose features no longer depend on the data's start, if enough are left."""
     import pandas as pd
 
@@ -168,7 +168,7 @@ def _settled(features_df: pd.DataFrame) -> pd.DataFrame:
     return features_df
 
 
-def _table(frame: pd.DataFrame, target_col: str, feature_names: Sequence[str] | None) -> Table:
+def read_table(frame: pd.DataFrame, target_col: str, feature_names: Sequence[str] | None) -> Table:
     names = S0_FEATURES if feature_names is None else tuple(feature_names)
     missing = [name for name in (*names, target_col) if name not in frame.columns]
     if missing:
