@@ -136,7 +136,10 @@ def trainer_of(bench: Workbench, kind: str) -> Trainer:
         return LogisticTrainer(models.logistic.of(LogisticOptions))
     if kind == "lstm":
         return LSTMTrainer(models.lstm.of(LSTMOptions))
-    members = [lightgbm_trainer(bench), LogisticTrainer(models.logistic.of(LogisticOptions))]
+    members: list[Trainer] = [
+        lightgbm_trainer(bench),
+        LogisticTrainer(models.logistic.of(LogisticOptions)),
+    ]
     return SoftVoteTrainer(members) if kind == "soft_vote" else StackedTrainer(members)
 
 
@@ -169,10 +172,8 @@ def label_of_settings(bench: Workbench) -> LabelOptions:
 
 
 def _weights(bench: Workbench) -> WeightOptions | None:
-    given = bench.settings.models.weights
-    if not given.uniqueness and given.half_life_days is None:
-        return None
-    return WeightOptions(uniqueness=given.uniqueness, half_life_days=given.half_life_days)
+    options = bench.settings.models.weights.of(WeightOptions)
+    return options if options.uniqueness or options.half_life_days is not None else None
 
 
 def fixed_recipes(bench: Workbench, symbol: str, lead: str) -> list[Recipe]:
