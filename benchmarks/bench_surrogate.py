@@ -70,7 +70,7 @@ def _pairs(markets: list[Any], method: str) -> Iterator[tuple[float, float]]:
                     continue
                 setting = found.best_setting()
                 unseen = values_of(plan_on(found.plan, [bars], cut_ns), [setting])
-                yield found.best()["value"], unseen["value"].fill_null(0.0)[0]
+                yield found.best()["value"], unseen["sharpe"][0]
 
 
 def _simulated() -> list[Any]:
