@@ -18,6 +18,7 @@ from crypto_bot.features.own import forget_feature, register_feature
 from crypto_bot.features.panel import compute_panel
 from crypto_bot.features.panel_stream import PanelStream
 from crypto_bot.features.regimes import REGIMES, RegimeOptions, classify_regimes
+from crypto_bot.features.sequences import sequence_features, sequence_names
 from crypto_bot.features.sets import FeatureSet, feature_sets, load_feature_set
 from crypto_bot.features.stationary import stationary_twin
 from crypto_bot.features.stream import FeatureStream
@@ -41,5 +42,7 @@ __all__ = [
     "known_names",
     "load_feature_set",
     "register_feature",
+    "sequence_features",
+    "sequence_names",
     "stationary_twin",
 ]
