@@ -14,15 +14,23 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from crypto_bot.backtest.gpu_accelerator import get_gpu_info
 from crypto_bot.backtest.learning_loop import is_due, last_training_ns, run_loop
 from crypto_bot.backtest.per_symbol import train_symbols, validate_frame, validate_symbols
+from crypto_bot.backtest.selector_data import (
+    Results,
+    lacking_for_trades,
+    remade_trades,
+    trade_tables,
+)
 from crypto_bot.backtest.training_table import (
     backtest_features,
     symbols_of,
     training_rows,
+    write_trade_table,
     write_training_table,
 )
 from crypto_bot.backtest.turn import run_turn
 from crypto_bot.backtest.workbench import Workbench, open_workbench
 from crypto_bot.config import Settings, get_integration_config_template, load_settings
+from crypto_bot.core.errors import DataError
 from crypto_bot.core.timeframes import Clock, SystemClock, iso_time
 
 if TYPE_CHECKING:
@@ -90,9 +98,7 @@ class MLBacktestingIntegration:
 
         return await self._in_thread(work)
 
-    def prepare_ml_training_data(
-        self, results: Mapping[str, Mapping[str, Mapping[str, Sequence[Mapping[str, Any]]]]]
-    ) -> pd.DataFrame:
+    def prepare_ml_training_data(self, results: Results) -> pd.DataFrame:
         """A row of features for every pair, strategy and timeframe of backtest results.
 
         Parameters
@@ -108,9 +114,60 @@ class MLBacktestingIntegration:
         Raises
         ------
         DataError    no results, or one without its numbers
+
+        Notes
+        -----
+        Where the candles of all pairs are stored, the trades are made again and written as the table
+        that the selector learns from; `.attrs["trades_file"]` is its path, else None and
+        `.attrs["trades_note"]` says why.
         """
         rows = training_rows(results, self._extract_ml_features)
-        return write_training_table(rows, TABLE_FOLDER, self._clock.now_ns())
+        table = write_training_table(rows, TABLE_FOLDER, self._clock.now_ns())
+        path, note = self._write_trades(results)
+        table.attrs |= {"trades_file": path, "trades_note": note}
+        return table
+
+    def _write_trades(self, results: Results) -> tuple[str | None, str | None]:
+        note = lacking_for_trades(self.settings, results)
+        if note is not None:
+            return None, note
+        try:
+            with self._bench() as bench:
+                tables = remade_trades(bench, results)
+        except DataError as error:
+            return None, str(error)
+        _, path = write_trade_table(tables, TABLE_FOLDER, self._clock.now_ns())
+        return str(path), None
+
+    def prepare_selector_data(
+        self,
+        symbols: Sequence[str] | None = None,
+        strategies: Sequence[str] = ("trend_bot", "momentum_bot", "mean_bot"),
+        timeframe: str = "1h",
+    ) -> pd.DataFrame:
+        """A row for every entry of every strategy: what was known at the decision, what it earned.
+
+        Parameters
+        ----------
+        symbols    None: every stored pair; a simulated market where none is stored
+
+        Returns
+        -------
+        DataFrame    symbol, timeframe, strategy, regime, decided_at_ns, known_at_ns, profitable (0/1),
+                     return_after_costs (fraction), exit_reason, then the selector's features; empty
+                     where not known. Also written to
+                     data/ml_training/enhanced_backtest_trades_<time>.csv
+
+        Raises
+        ------
+        ConfigError    an unknown strategy, or one that needs more than candles
+        DataError      nothing was entered
+        """
+        with self._bench() as bench:
+            tables = trade_tables(bench, list(strategies), [timeframe], symbols)
+        table, path = write_trade_table(tables, TABLE_FOLDER, self._clock.now_ns())
+        table.attrs["trades_file"] = str(path)
+        return table
 
     async def train_ml_models(
         self,

@@ -32,6 +32,7 @@ class Recipe:
     threshold : a side needs a probability above this
     signal_exit : what the model's silence does to a position
     setting : what a search chose, None where nothing was searched
+    weights : how rows count in training; None: all alike
     """
 
     symbol: str
@@ -41,6 +42,7 @@ class Recipe:
     feature_names: tuple[str, ...] = S0_FEATURES
     signal_exit: SignalExit = SignalExit.FLAT
     setting: ModelSetting | None = None
+    weights: WeightOptions | None = None
 
     @property
     def name(self) -> str:
@@ -75,16 +77,76 @@ AnyRecipe = Recipe | SearchRecipe
 def recipes(bench: Workbench, symbol: str, lead: str) -> list[AnyRecipe]:
     """The configured kinds of model: all pairs pooled, but for S0's forest on the leading pair."""
     settings = bench.settings
-    threshold = settings.paper.prediction_threshold
     found: list[AnyRecipe] = []
-    if "lightgbm" in settings.models.trainers:
-        found.append(Recipe(symbol, lightgbm_trainer(bench), three_class(bench), threshold))
-    if "random_forest" in settings.models.trainers:
-        forest = settings.models.random_forest.of(ForestOptions, n_jobs=settings.workers)
-        found.append(Recipe(lead, ForestTrainer(forest), NextUpOptions(), threshold))
-    if "search" in settings.models.trainers:
-        found.append(SearchRecipe(symbol, nested_options(bench)))
+    for kind in settings.models.trainers:
+        if kind == "random_forest":
+            forest = settings.models.random_forest.of(ForestOptions, n_jobs=settings.workers)
+            threshold = settings.paper.prediction_threshold
+            found.append(Recipe(lead, ForestTrainer(forest), NextUpOptions(), threshold))
+        elif kind == "search":
+            found.append(SearchRecipe(symbol, nested_options(bench), feature_names(bench)))
+        else:
+            found.append(pooled_recipe(bench, symbol, kind))
     return found
+
+
+def pooled_recipe(bench: Workbench, symbol: str, kind: str) -> Recipe:
+    """A kind of model on the configured features, label and rows, its probabilities corrected."""
+    models, names = bench.settings.models, feature_names(bench)
+    trainer = trainer_of(bench, kind)
+    if models.selection and kind != "lstm":
+        trainer = SelectingTrainer(trainer)
+    if models.calibration != "none":
+        options = CalibrationOptions(method=models.calibration, coverage=models.coverage)
+        trainer = CalibratedTrainer(trainer, options)
+    return Recipe(
+        symbol,
+        trainer,
+        label_of_settings(bench),
+        bench.settings.paper.prediction_threshold,
+        sequence_features(names, models.lstm.look_back) if kind == "lstm" else names,
+        weights=_weights(bench),
+    )
+
+
+def trainer_of(bench: Workbench, kind: str) -> Trainer:
+    """The trainer of this name as configured."""
+    models = bench.settings.models
+    if kind == "lightgbm":
+        return lightgbm_trainer(bench)
+    if kind == "logistic":
+        return LogisticTrainer(models.logistic.of(LogisticOptions))
+    if kind == "lstm":
+        return LSTMTrainer(models.lstm.of(LSTMOptions))
+    members = [lightgbm_trainer(bench), LogisticTrainer(models.logistic.of(LogisticOptions))]
+    return SoftVoteTrainer(members) if kind == "soft_vote" else StackedTrainer(members)
+
+
+def feature_names(bench: Workbench) -> tuple[str, ...]:
+    """Of the configured feature set."""
+    return load_feature_set(bench.settings.models.feature_set).features
+
+
+def label_of_settings(bench: Workbench) -> LabelOptions:
+    """The configured label; its horizon is guide S1's in minutes, rounded up to whole bars."""
+    label = bench.settings.ml_integration.features
+    kind = bench.settings.models.label
+    if kind == "three_class":
+        return three_class(bench)
+    interval_ns = timeframe_ns(bench.settings.data.base_timeframe)
+    bars = max(1, math.ceil(label.horizon_minutes * MINUTE_NS / interval_ns))
+    if kind == "next_up":
+        return NextUpOptions(horizon_bars=bars)
+    if kind == "triple_barrier":
+        return TripleBarrierOptions(horizon_bars=bars)
+    return TrendScanningOptions(maximum_bars=max(bars, TrendScanningOptions().minimum_bars))
+
+
+def _weights(bench: Workbench) -> WeightOptions | None:
+    given = bench.settings.models.weights
+    if not given.uniqueness and given.half_life_days is None:
+        return None
+    return WeightOptions(uniqueness=given.uniqueness, half_life_days=given.half_life_days)
 
 
 def fixed_recipes(bench: Workbench, symbol: str, lead: str) -> list[Recipe]:

@@ -16,6 +16,7 @@ from crypto_bot.selector import HOLD, MIX, SELECTOR, Account, Comparison, Select
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+_WIDE = 8.0
 _DRAWN = 4
 """Strategies drawn by name, those of the most trades; the table has all."""
 
@@ -26,7 +27,10 @@ def picture(selection: Selection, comparison: Comparison) -> bytes:
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
     _draw_accounts(above, comparison)
     above.set_ylabel(f"equity, {quote_of(selection.candidates.slots)}")
+    if _is_wide(comparison):
+        above.set_yscale("log")
     above.yaxis.set_major_formatter("{x:,.0f}")
+    above.yaxis.set_minor_formatter("")
     _draw_difference(below, comparison)
     found = comparison.account(SELECTOR).result.metrics
     mixed = comparison.account(MIX).result.metrics
@@ -61,6 +65,13 @@ def _draw_accounts(axes: Axes, comparison: Comparison) -> None:
             label=f"{name} {account.result.metrics.total_return:+.1%}",
             zorder=3 if name == SELECTOR else 2,
         )
+
+
+def _is_wide(comparison: Comparison) -> bool:
+    """Whether one scale would press all but the largest account flat."""
+    curves = [each.result.equity for each in comparison.accounts]
+    lowest = min(float(curve.min()) for curve in curves)
+    return 0.0 < lowest < max(float(curve.max()) for curve in curves) / _WIDE
 
 
 def _draw_difference(axes: Axes, comparison: Comparison) -> None:

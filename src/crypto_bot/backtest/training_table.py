@@ -15,6 +15,7 @@ from crypto_bot.core.timeframes import SECOND_NS, iso_time
 
 if TYPE_CHECKING:
     import pandas as pd
+    import polars as pl
 
 SOURCE = "enhanced_backtesting"
 REQUIRED = ("sharpe", "pnl", "max_drawdown", "stop_loss_pct", "take_profit_pct")
@@ -97,10 +98,31 @@ def write_training_table(
 
     if not rows:
         raise DataError("results must hold at least one backtest, were empty; run backtest-only")
-    stamp = datetime.fromtimestamp(now_ns // SECOND_NS, tz=UTC).strftime("%Y%m%d_%H%M%S")
     table = pd.DataFrame(list(rows)).assign(timestamp=iso_time(now_ns), data_source=SOURCE)
-    write_file(folder / f"enhanced_backtest_training_{stamp}.csv", table.to_csv(index=False))
+    name = f"enhanced_backtest_training_{_stamp(now_ns)}.csv"
+    write_file(folder / name, table.to_csv(index=False))
     return table
+
+
+def write_trade_table(
+    tables: Sequence[pl.DataFrame], folder: Path, now_ns: int
+) -> tuple[pd.DataFrame, Path]:
+    """Tables of candidate entries, one below the other, also written as CSV below `folder`.
+
+    A strategy that one table does not know is 0 there; other unknown values are empty.
+    """
+    import polars as pl
+
+    joined = pl.concat(tables, how="diagonal")
+    owners = [name for name in joined.columns if name.startswith("strategy.")]
+    joined = joined.with_columns(pl.col(owners).fill_null(0.0)) if owners else joined
+    path = folder / f"enhanced_backtest_trades_{_stamp(now_ns)}.csv"
+    write_file(path, joined.write_csv())
+    return joined.to_pandas(), path
+
+
+def _stamp(now_ns: int) -> str:
+    return datetime.fromtimestamp(now_ns // SECOND_NS, tz=UTC).strftime("%Y%m%d_%H%M%S")
 
 
 def symbols_of(

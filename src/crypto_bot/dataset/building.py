@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -17,8 +17,15 @@ import numpy as np
 from crypto_bot.core import Bars
 from crypto_bot.core.arrays import Index, PerBarFeature
 from crypto_bot.core.errors import ConfigError, DataError
+from crypto_bot.core.funding import FundingRates
 from crypto_bot.dataset.rows import ARRAYS, Dataset
-from crypto_bot.features import S0_FEATURES, compute_features, feature
+from crypto_bot.features import (
+    S0_FEATURES,
+    FeatureTable,
+    compute_features,
+    compute_panel,
+    feature,
+)
 from crypto_bot.labels import (
     LabelOptions,
     NextUpOptions,
@@ -50,6 +57,7 @@ def build_dataset(
     sample_every_bars: int = 1,
     minimum_rows: int = MINIMUM_ROWS,
     weights: WeightOptions | None = None,
+    funding: Mapping[str, FundingRates] | None = None,
 ) -> Dataset:
     """Compute features and labels of each symbol's bars and keep the rows that are fit to learn from.
 
@@ -63,6 +71,7 @@ def build_dataset(
         that never overlap
     minimum_rows : fewer are refused
     weights : how rows count in training, to a mean of 1; None: all the same
+    funding : payments by symbol, needed for features of funding only
 
     Raises
     ------
@@ -83,12 +92,21 @@ def build_dataset(
     if sample_every_bars < 1:
         raise ConfigError(f"sample_every_bars must be at least 1, was {sample_every_bars}")
     options = NextUpOptions() if labels is None else labels
-    one = partial(_part, names=names, options=options, every=sample_every_bars, weights=weights)
+    tables = _panel_tables(ordered, names, funding)
+    one = partial(
+        _part,
+        tables=tables,
+        names=names,
+        options=options,
+        every=sample_every_bars,
+        weights=weights,
+        funding=funding or {},
+    )
     with ThreadPoolExecutor(min(len(ordered), os.cpu_count() or 1)) as threads:
         parts = list(threads.map(one, ordered))
         _check_horizon(parts[0].label_definition, ordered)
         dataset = _pooled(parts, threads, _fingerprint(parts, sample_every_bars, weights))
-    dataset = _weighted(dataset, weights)
+    dataset = _with_funding(_weighted(dataset, weights), funding)
     _check_rows(dataset, minimum_rows, sum(map(len, ordered)))
     return dataset
 
@@ -122,15 +140,30 @@ def _checked_bars(bars: Sequence[Bars]) -> list[Bars]:
     return ordered
 
 
+def _panel_tables(
+    bars: list[Bars], names: tuple[str, ...], funding: Mapping[str, FundingRates] | None
+) -> Mapping[str, FeatureTable]:
+    """Every symbol's features where a name needs the whole market, else none."""
+    if not any(feature(name).needs_market for name in names):
+        return {}
+    found = compute_panel(bars, names, funding=funding)
+    return {each.symbol: table for each, table in zip(bars, found, strict=True)}
+
+
 def _part(
     bars: Bars,
+    *,
+    tables: Mapping[str, FeatureTable],
     names: tuple[str, ...],
     options: LabelOptions,
     every: int,
     weights: WeightOptions | None,
+    funding: Mapping[str, FundingRates],
 ) -> Dataset:
     """The rows of one symbol."""
-    table = compute_features(bars, names)
+    table = tables.get(bars.symbol)
+    if table is None:
+        table = compute_features(bars, names, funding=funding.get(bars.symbol))
     labelled = make_labels(bars, options)
     is_settled = np.arange(len(bars)) >= (table.settled_bars or 0)
     is_sampled = bars.open_time // bars.interval_ns % every == 0
@@ -250,6 +283,15 @@ def _check_horizon(label: dict[str, Any], bars: Sequence[Bars]) -> None:
             f"{label['name']} horizon must be shorter than the data, was {horizon} bars of "
             f"{longest.timeframe} where {longest.symbol}, the longest, has {len(longest)}"
         )
+
+
+def _with_funding(dataset: Dataset, funding: Mapping[str, FundingRates] | None) -> Dataset:
+    """The rows under a fingerprint that holds the payments too, where a feature read them."""
+    if not any(feature(name).needs_funding for name in dataset.feature_names):
+        return dataset
+    paid = [rates.fingerprint for symbol, rates in sorted((funding or {}).items())]
+    text = json.dumps([dataset.fingerprint, paid])
+    return replace(dataset, fingerprint=hashlib.sha256(text.encode()).hexdigest())
 
 
 def _check_rows(dataset: Dataset, minimum_rows: int, bars: int) -> None:

@@ -14,8 +14,11 @@ from crypto_bot.features.catalogue import (
 )
 from crypto_bot.features.history import FeatureTable, compute_features
 from crypto_bot.features.own import forget_feature, register_feature
+from crypto_bot.features.panel import compute_panel
+from crypto_bot.features.panel_stream import PanelStream
 from crypto_bot.features.regimes import REGIMES, RegimeOptions, classify_regimes
 from crypto_bot.features.sequences import sequence_features, sequence_names
+from crypto_bot.features.stationary import stationary_twin
 from crypto_bot.features.stream import FeatureStream
 
 __all__ = [
@@ -25,13 +28,16 @@ __all__ = [
     "Feature",
     "FeatureStream",
     "FeatureTable",
+    "PanelStream",
     "RegimeOptions",
     "classify_regimes",
     "compute_features",
+    "compute_panel",
     "feature",
     "forget_feature",
     "known_names",
     "register_feature",
     "sequence_features",
     "sequence_names",
+    "stationary_twin",
 ]

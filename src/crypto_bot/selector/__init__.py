@@ -24,11 +24,9 @@ from crypto_bot.selector.entries import entry_slots
 from crypto_bot.selector.model import (
     SELECTOR_FILE,
     SELECTOR_TREES,
-    Payoff,
     Selector,
     fit_selector,
     load_selector,
-    strategy_payoffs,
 )
 from crypto_bot.selector.options import SELECTOR_FEATURES, SelectorOptions
 from crypto_bot.selector.rows import TradeRows, trade_rows
@@ -45,7 +43,6 @@ __all__ = [
     "Calibration",
     "Candidates",
     "Comparison",
-    "Payoff",
     "ReturnLine",
     "Selection",
     "Selector",
@@ -61,6 +58,5 @@ __all__ = [
     "load_selector",
     "rotation_p_value",
     "select_out_of_sample",
-    "strategy_payoffs",
     "trade_rows",
 ]

@@ -8,14 +8,13 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from crypto_bot.core.arrays import Mask, PerBar, PerRow
+from crypto_bot.core.arrays import Mask, PerRow
 from crypto_bot.core.orders import Signals
 from crypto_bot.engine import CostOptions, ExitOptions, SignalExit, SizingOptions
 from crypto_bot.engine.metrics import day_ends
 from crypto_bot.portfolio import (
     PortfolioOptions,
     PortfolioResult,
-    Slot,
     equal_parts,
     simulate_portfolio,
 )
@@ -114,9 +113,8 @@ def compare_selection(
     for name, (is_chosen, score) in chosen.items():
         announce(f"account of {name}: {int(np.count_nonzero(is_chosen))} entries")
         slots = entry_slots(candidates, is_chosen, score, selection.start_ns)
-        if name in candidates.strategies:
-            slots = [slot for slot in slots if slot.name == name]
-        parts = equal_parts(sizing, len({(s.name, s.bars.symbol) for s in slots}), limits)
+        traded = [slot for slot in candidates.slots if name in (SELECTOR, MIX, slot.name)]
+        parts = equal_parts(sizing, len(traded), limits)
         accounts.append(
             _account(name, simulate_portfolio(slots, costs=costs, sizing=parts, options=limits))
         )
@@ -198,19 +196,16 @@ def _held(
     """Every symbol bought in equal parts at the second open and held."""
     none = np.zeros(len(candidates), np.bool_)
     slots = entry_slots(candidates, none, np.zeros(len(none)), start_ns)
-    by_symbol = {slot.bars.symbol: slot for slot in slots}
     holding = ExitOptions(signal_exit=SignalExit.NEVER)
-    held: list[Slot] = []
-    for slot in by_symbol.values():
-        wanted: PerBar = np.ones(len(slot.bars))
-        held.append(
-            replace(
-                slot,
-                name=HOLD,
-                exits=holding,
-                signals=Signals(np.ones(len(slot.bars), np.int8), wanted),
-            )
+    held = [
+        replace(
+            slot,
+            name=HOLD,
+            exits=holding,
+            signals=Signals(np.ones(len(slot.bars), np.int8), np.ones(len(slot.bars))),
         )
+        for slot in slots
+    ]
     parts = SizingOptions(fraction=1.0 / len(held), initial_cash=sizing.initial_cash)
     every = PortfolioOptions(max_open_positions=len(held))
     return _account(HOLD, simulate_portfolio(held, costs=costs, sizing=parts, options=every))

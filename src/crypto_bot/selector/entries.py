@@ -35,35 +35,47 @@ def entry_slots(
     strategy and symbol that follow without a flat close between them lie in two slots of that name,
     so that an entry refused for want of cash is not made a bar later.
     """
-    slots = []
-    decided_from = candidates.decided_at_ns >= start_ns
+    slots: list[Slot] = []
+    empty: dict[str, Slot] = {}
+    is_chosen = is_chosen & (candidates.decided_at_ns >= start_ns)
+    cuts = _cuts(candidates, start_ns)
     for number, slot in enumerate(candidates.slots):
-        rows = np.flatnonzero((candidates.slot == number) & is_chosen & decided_from)
-        first = int(np.searchsorted(slot.bars.close_time, start_ns))
-        if first == len(slot.bars):
+        if slot.bars.symbol not in cuts:
             continue
-        cut = _from(slot, first)
+        cut, first = cuts[slot.bars.symbol]
+        exits = slot.exits.replace(
+            signal_exit=SignalExit.FLAT, reentry=Reentry.NEW_SIGNAL, cooldown_bars=0
+        )
+        cut = replace(cut, name=slot.name, exits=exits, funding=slot.funding)
+        rows = np.flatnonzero((candidates.slot == number) & is_chosen)
+        if not len(rows):
+            empty[slot.bars.symbol] = cut
         begin, end = _stretches(slot, candidates.trades[rows], first)
         side = candidates.trades["direction"][rows]
-        for lane in _lanes(begin, end):
+        for lane in _lanes(begin, end) if len(rows) else ():
             direction, rank = np.zeros(len(cut.bars), np.int8), np.zeros(len(cut.bars))
             for k in lane:
                 direction[begin[k] : end[k]] = side[k]
                 rank[begin[k] : end[k]] = score[rows[k]]
             slots.append(replace(cut, signals=Signals(direction, rank)))
-    return slots
+    # Every symbol stays, so that accounts have the same closes, whatever they enter.
+    traded = {slot.bars.symbol for slot in slots}
+    return [*slots, *(cut for symbol, cut in empty.items() if symbol not in traded)]
 
 
-def _from(slot: Slot, first: int) -> Slot:
-    """The slot's bars from here on; what it decides by is given, not found again."""
-    exits = slot.exits.replace(
-        signal_exit=SignalExit.FLAT, reentry=Reentry.NEW_SIGNAL, cooldown_bars=0
-    )
-    history = slot.history
-    if first:
-        # ATR and the like settle on what came before: some of it is enough, all of it is simple.
-        history = slot.bars[:first]
-    return replace(slot, bars=slot.bars[first:], exits=exits, history=history)
+def _cuts(candidates: Candidates, start_ns: int) -> dict[str, tuple[Slot, int]]:
+    """Per symbol a slot without signals from `start_ns` on, and how many bars lie before it."""
+    found: dict[str, tuple[Slot, int]] = {}
+    for slot in candidates.slots:
+        first = int(np.searchsorted(slot.bars.close_time, start_ns))
+        if slot.bars.symbol in found or first == len(slot.bars):
+            continue
+        bars = slot.bars[first:]
+        none = Signals(np.zeros(len(bars), np.int8), np.zeros(len(bars)))
+        # ATR and the like settle on what came before the cut.
+        history = slot.bars[:first] if first else slot.history
+        found[slot.bars.symbol] = replace(slot, bars=bars, history=history, signals=none), first
+    return found
 
 
 def _stretches(slot: Slot, trades: PerTrade, first: int) -> tuple[Index, Index]:

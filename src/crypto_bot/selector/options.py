@@ -18,7 +18,7 @@ DIRECTED: Mapping[str, float] = {
 """Features that mean the opposite to a short, with the value that means nothing to either side."""
 
 SELECTOR_FEATURES = (
-    *("adx_14", "atr_frac_14", "bb_width_20", "volume_ratio_10"),
+    *("adx_14", "atr_frac_14", "bb_width_20", "volume_ratio_50"),
     *DIRECTED,
 )
 """Scale-free, settling, few: a strategy makes hundreds of trades, not hundreds of thousands."""
@@ -48,14 +48,9 @@ class SelectorOptions(Options):
     calibration_folds: int = Field(
         default=3, ge=2, le=20, description="stretches inside the training rows that judge chances"
     )
-    shrink_trades: float = Field(
-        default=50.0,
-        ge=0,
-        description="a strategy's mean win and loss count as so many trades of all strategies' mean",
-    )
     tail_frac: float = Field(
         default=0.01,
         ge=0,
         lt=0.5,
-        description="returns beyond this share at each end are pulled in to it before a mean",
+        description="returns beyond this share at each end are pulled in to it before they teach",
     )

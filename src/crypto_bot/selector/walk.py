@@ -85,8 +85,8 @@ def select_out_of_sample(
         )
         selector = fit_selector(rows.take(split.train), options, trainer)
         judged = fold == split.fold
-        chance[judged] = selector.chance(candidates.features[judged])
-        expected[judged] = selector.expected_return(chance[judged], candidates.strategy[judged])
+        known = candidates.features[judged]
+        chance[judged], expected[judged] = selector.chance(known), selector.expected_return(known)
         is_taken[judged] = selector.takes(chance[judged], expected[judged])
         selectors.append(selector)
     return Selection(
