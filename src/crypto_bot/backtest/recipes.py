@@ -2,21 +2,39 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from crypto_bot.backtest.workbench import Workbench
 from crypto_bot.core import ModelCard
 from crypto_bot.core.errors import ConfigError
+from crypto_bot.core.timeframes import MINUTE_NS, timeframe_ns
 from crypto_bot.engine import ExitOptions, Reentry, SignalExit
-from crypto_bot.features import S0_FEATURES
+from crypto_bot.features import S0_FEATURES, feature, load_feature_set, sequence_features
 from crypto_bot.gate import GateOptions
-from crypto_bot.labels import LabelOptions, NextUpOptions, ThreeClassOptions
+from crypto_bot.labels import (
+    LabelOptions,
+    NextUpOptions,
+    ThreeClassOptions,
+    TrendScanningOptions,
+    TripleBarrierOptions,
+    WeightOptions,
+)
 from crypto_bot.splits import WalkForwardOptions, WindowMode
 from crypto_bot.training import (
+    CalibratedTrainer,
+    CalibrationOptions,
     ForestOptions,
     ForestTrainer,
     LightGBMOptions,
     LightGBMTrainer,
+    LogisticOptions,
+    LogisticTrainer,
+    LSTMOptions,
+    LSTMTrainer,
+    SelectingTrainer,
+    SoftVoteTrainer,
+    StackedTrainer,
     Trainer,
 )
 from crypto_bot.tuning import ModelSearchOptions, ModelSetting, ModelSpace, NestedOptions
@@ -118,13 +136,24 @@ def trainer_of(bench: Workbench, kind: str) -> Trainer:
         return LogisticTrainer(models.logistic.of(LogisticOptions))
     if kind == "lstm":
         return LSTMTrainer(models.lstm.of(LSTMOptions))
-    members = [lightgbm_trainer(bench), LogisticTrainer(models.logistic.of(LogisticOptions))]
+    members: list[Trainer] = [
+        lightgbm_trainer(bench),
+        LogisticTrainer(models.logistic.of(LogisticOptions)),
+    ]
     return SoftVoteTrainer(members) if kind == "soft_vote" else StackedTrainer(members)
 
 
 def feature_names(bench: Workbench) -> tuple[str, ...]:
     """Of the configured feature set."""
-    return load_feature_set(bench.settings.models.feature_set).features
+    chosen = load_feature_set(bench.settings.models.feature_set)
+    alone = [feature(name) for name in chosen.features]
+    wider = [each.name for each in alone if each.needs_market or each.needs_funding]
+    if wider:
+        raise ConfigError(
+            "models.feature_set must hold features of one pair's candles, which a live bar has, "
+            f"{chosen.name} holds {', '.join(wider)}; train on those through build_dataset"
+        )
+    return chosen.features
 
 
 def label_of_settings(bench: Workbench) -> LabelOptions:
@@ -143,10 +172,8 @@ def label_of_settings(bench: Workbench) -> LabelOptions:
 
 
 def _weights(bench: Workbench) -> WeightOptions | None:
-    given = bench.settings.models.weights
-    if not given.uniqueness and given.half_life_days is None:
-        return None
-    return WeightOptions(uniqueness=given.uniqueness, half_life_days=given.half_life_days)
+    options = bench.settings.models.weights.of(WeightOptions)
+    return options if options.uniqueness or options.half_life_days is not None else None
 
 
 def fixed_recipes(bench: Workbench, symbol: str, lead: str) -> list[Recipe]:

@@ -280,6 +280,13 @@ KEY_STATUS: dict[str, Effect] = {
     "sweep.parameter_sets": Effect(_SWEEP),
     "models.trainers": Effect("models that are trained and judged"),
     **_each(
+        "models",
+        ("feature_set", "label", "calibration", "selection"),
+        Effect("every trainer but random_forest, which is the first guide's own, and search"),
+    ),
+    "models.coverage": Effect("which decisions of a model are traded", unless=_uncalibrated),
+    **_each("models.weights", ("uniqueness", "half_life_days"), Effect("rows of pooled models")),
+    **_each(
         "models.lightgbm",
         (
             "n_estimators",
@@ -310,13 +317,6 @@ KEY_STATUS: dict[str, Effect] = {
         ("n_estimators", "random_state", "max_depth", "min_samples_leaf", "class_weight"),
         Effect("the random forest"),
     ),
-    **_each(
-        "models",
-        ("feature_set", "label", "calibration", "selection"),
-        Effect("every trainer but random_forest, which is the first guide's own, and search"),
-    ),
-    "models.coverage": Effect("which decisions of a model are traded", unless=_uncalibrated),
-    **_each("models.weights", ("uniqueness", "half_life_days"), Effect("rows of pooled models")),
     **_each(
         "models.logistic",
         ("C", "l1_ratio", "class_weight", "max_iter", "seed"),

@@ -157,15 +157,15 @@ class ModelSettings(Section):
     calibration: Literal["none", "sigmoid", "isotonic", "temperature"] = Field(
         default="none", description="how probabilities are corrected, on purged folds"
     )
+    selection: bool = Field(
+        default=False, description="choose features inside each fold, with evidence in the card"
+    )
     coverage: float | None = Field(
         default=None,
         gt=0,
         lt=1,
         description="share of rows whose conformal set shall hold their class; others are not "
         "traded; needs calibration; unset: no band",
-    )
-    selection: bool = Field(
-        default=False, description="choose features inside each fold, with evidence in the card"
     )
     weights: WeightSettings = Field(default=WeightSettings(), description="rows")
     lightgbm: LightGBMSettings = Field(default=LightGBMSettings(), description="LightGBM")
