@@ -21,6 +21,8 @@ from crypto_bot.training import (
     LogisticOptions,
     LogisticTrainer,
     LSTMTrainer,
+    SelectingTrainer,
+    SelectionOptions,
     SoftVoteTrainer,
     StackedTrainer,
     make_card,
@@ -44,6 +46,7 @@ MODELS = {
     "temperature": CalibratedTrainer(RIDGE, CalibrationOptions(folds=3, method="temperature")),
     "soft_vote": SoftVoteTrainer([TREES, RIDGE], [1, 3]),
     "stacked": StackedTrainer([TREES, RIDGE], options=FOLDS),
+    "selecting": SelectingTrainer(TREES, SelectionOptions(folds=2, repeats=1)),
     "nested": CalibratedTrainer(SoftVoteTrainer([RIDGE, TREES]), CalibrationOptions(folds=2)),
 }
 DOUBLED = ("logistic_ridge",)

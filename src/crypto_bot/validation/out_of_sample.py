@@ -48,7 +48,7 @@ class OutOfSample:
     probabilities : float64 (rows, classes)    columns as in `classes`; NaN where untested
     fold : int64 (rows,)                       which fold tested the row, -1 where none did
     classes : tuple of int
-    models : tuple of TrainedModel             one a fold
+    models : tuple of TrainedModel             one a fold, or none where others predicted
     splits : tuple of Split
     start_ns, end_ns : int                     first and last tested decision
     """
@@ -215,11 +215,18 @@ def prediction_columns(dataset: Dataset, predictions: OutOfSample, bars: Bars) -
     if these are not the bars that the dataset was built from.
     """
     rows = _rows_of(dataset, bars)
+    for name, label in (("p_up", 1), ("p_down", -1 if -1 in dataset.classes else 0)):
+        if label not in dataset.classes:
+            raise DataError(f"classes must hold {label} for {name}, was {dataset.classes}")
     sides = {name: np.full(len(dataset), np.nan) for name in ("p_up", "p_down")}
-    for split, model in zip(predictions.splits, predictions.models, strict=True):
-        served = np.flatnonzero(predictions.fold == split.fold)
+    bands = {
+        split.fold: model.thresholds
+        for split, model in zip(predictions.splits, predictions.models, strict=False)
+    }
+    for fold in np.unique(predictions.fold[predictions.is_tested]).tolist():
+        served = np.flatnonzero(predictions.fold == fold)
         given = predictions.probabilities[served]
-        for name, side in side_columns(dataset.classes, given, model.thresholds).items():
+        for name, side in side_columns(dataset.classes, given, bands.get(fold, {})).items():
             sides[name][served] = side
     columns = {}
     for name, side in sides.items():
