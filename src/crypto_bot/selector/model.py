@@ -167,7 +167,7 @@ def load_selector(files: Mapping[str, bytes]) -> Selector:
             SelectorOptions.from_mapping(told["options"]),
             dict(files),
         )
-    except (ValueError, KeyError, TypeError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ModelError(f"{SELECTOR_FILE} must be intact, was not: {error!r}") from error
 
 
