@@ -19,7 +19,7 @@ from small_runs import small_settings
 NOW_NS = 1_735_689_600_000_000_000
 CONFIG = """
 top_pairs_count: 3
-lookback_days: 120
+lookback_days: 190
 data: {base_timeframe: 1h, symbols: [], exchange: ""}
 journal: {url: "sqlite:///journal.sqlite"}
 """
@@ -38,7 +38,7 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "c.yaml").write_text(CONFIG)
     (tmp_path / "candles").mkdir()
-    options = SimulationOptions(symbols=3, timeframe="1h", bars=3_600, seed=4, edge_strength=0.6)
+    options = SimulationOptions(symbols=3, timeframe="1h", bars=5_300, seed=4, edge_strength=0.6)
     for bars in simulate_market(options):
         name = bars.symbol.replace("/", "_")
         bars.to_pandas().rename_axis("timestamp").reset_index().to_csv(
@@ -48,11 +48,11 @@ def folder(tmp_path, monkeypatch):
 
 
 def test_the_command_writes_accounts_entries_the_picture_and_the_selector(folder, capsys):
-    words = [*WORDS, "--strategies", "sma_cross", "mean_bot", "--folds", "3", "--output", "out"]
+    words = [*WORDS, "--strategies", "sma_cross", "trend_bot", "--folds", "3", "--output", "out"]
     assert main([*words, "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert [row["account"] for row in told["accounts"]] == [
-        *("selector", "equal mix", "sma_cross", "mean_bot", "buy and hold")
+        *("selector", "equal mix", "sma_cross", "trend_bot", "buy and hold")
     ]
     assert len(told["folds"]) == 3
     assert 0 <= told["taken"] <= told["entries"]
@@ -70,7 +70,7 @@ def test_the_command_writes_accounts_entries_the_picture_and_the_selector(folder
     }
     assert (folder / "out" / "select.png").stat().st_size > 20_000
     files = {f.name: f.read_bytes() for f in (folder / "out" / "selector").iterdir()}
-    assert load_selector(files).strategies == ("sma_cross", "mean_bot")
+    assert load_selector(files).strategies == ("sma_cross", "trend_bot")
     with Journal("sqlite:///journal.sqlite") as journal:
         (run,) = journal.runs()
         assert (run.kind, str(run.status)) == ("select", "done")
@@ -79,7 +79,7 @@ def test_the_command_writes_accounts_entries_the_picture_and_the_selector(folder
 
 
 def test_people_see_who_earned_what_and_a_plain_verdict(folder, capsys):
-    strict = [*WORDS, "--strategies", "mean_bot", "sma_cross", "--margin", "0.9", "--folds", "2"]
+    strict = [*WORDS, "--strategies", "trend_bot", "sma_cross", "--margin", "0.9", "--folds", "2"]
     assert main(strict) == 0
     shown = capsys.readouterr().out
     for words in ("fold 1 of 2", "equal mix", "buy and hold", "files in out/select/"):
@@ -140,7 +140,7 @@ def test_results_whose_candles_are_not_stored_say_why_they_have_no_trades(integr
     for results, why in (
         ({"NOPE/USDT": {"rsi": {"1h": [ROW]}}}, "no candles of NOPE/USDT are stored"),
         ({"BTC/USDT": {"mine": {"1h": [ROW]}}}, "none of the strategies trades on candles alone"),
-        ({"BTC/USDT": {"rsi": {"7m": [ROW]}}}, "no pair has candles of 7m"),
+        ({"BTC/USDT": {"rsi": {"7m": [ROW]}}}, "must be a multiple of the bars' 1h"),
     ):
         table = integration.prepare_ml_training_data(results)
         assert table.attrs["trades_file"] is None

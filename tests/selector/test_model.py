@@ -203,9 +203,7 @@ def test_a_return_line_counts_an_expectation_as_far_as_it_is_more_than_luck():
     said, day = random.standard_normal(4_000), np.arange(4_000) // 20
     sure = fit_return_line(said, 2.0 * said + 0.1 * random.standard_normal(4_000) + 1, day)
     assert sure == ReturnLine(pytest.approx(1 - 0 * said.mean(), abs=0.1), 1.0)
-    noise = [
-        fit_return_line(said, random.standard_normal(4_000) + 1, day).slope for _ in range(40)
-    ]
+    noise = [fit_return_line(said, random.standard_normal(4_000) + 1, day).slope for _ in range(40)]
     assert np.mean(np.array(noise) == 0.0) > 0.7
     assert max(noise) < 0.05
     flat = fit_return_line(np.ones(9), np.arange(9.0), np.arange(9))
