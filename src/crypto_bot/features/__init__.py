@@ -12,6 +12,14 @@ from crypto_bot.features.catalogue import (
     feature,
     known_names,
 )
+from crypto_bot.features.drift import (
+    DriftLevel,
+    FeatureDrift,
+    feature_drift,
+    kolmogorov_smirnov,
+    level_features,
+    population_stability_index,
+)
 from crypto_bot.features.history import FeatureTable, compute_features
 from crypto_bot.features.own import forget_feature, register_feature
 from crypto_bot.features.panel import compute_panel
@@ -25,7 +33,9 @@ __all__ = [
     "REGIMES",
     "S0_FEATURES",
     "TRAINER_FEATURES",
+    "DriftLevel",
     "Feature",
+    "FeatureDrift",
     "FeatureStream",
     "FeatureTable",
     "PanelStream",
@@ -34,8 +44,12 @@ __all__ = [
     "compute_features",
     "compute_panel",
     "feature",
+    "feature_drift",
     "forget_feature",
     "known_names",
+    "kolmogorov_smirnov",
+    "level_features",
+    "population_stability_index",
     "register_feature",
     "sequence_features",
     "sequence_names",
