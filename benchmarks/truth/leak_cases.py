@@ -71,6 +71,7 @@ LEAKS: tuple[Case, ...] = (
     Case(
         "threshold chosen on the test fold", "pipeline", rows.threshold_chosen_on_the_test, _LABELS
     ),
+    Case("trained on purged rows too", "pipeline", rows.trained_on_purged_rows_too, _LABELS),
     Case("retrained on the test fold", "pipeline", rows.retrained_on_the_test, _LABELS),
     Case(
         "setting chosen by the folds that judge it",

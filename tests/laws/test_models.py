@@ -21,6 +21,8 @@ from crypto_bot.training import (
     LogisticOptions,
     LogisticTrainer,
     LSTMTrainer,
+    SelectingTrainer,
+    SelectionOptions,
     SoftVoteTrainer,
     StackedTrainer,
     make_card,
@@ -37,14 +39,15 @@ MODELS = {
     "forest": ForestTrainer(ForestOptions(n_estimators=8, n_jobs=1)),
     "lightgbm": TREES,
     "logistic": LINE,
+    "lstm": LSTMTrainer(network_runs.LAWFUL),
     "logistic_ridge": RIDGE,
     "sigmoid": CalibratedTrainer(TREES, CalibrationOptions(folds=3, coverage=0.8)),
     "isotonic": CalibratedTrainer(TREES, CalibrationOptions(folds=3, method="isotonic")),
     "temperature": CalibratedTrainer(RIDGE, CalibrationOptions(folds=3, method="temperature")),
     "soft_vote": SoftVoteTrainer([TREES, RIDGE], [1, 3]),
     "stacked": StackedTrainer([TREES, RIDGE], options=FOLDS),
+    "selecting": SelectingTrainer(TREES, SelectionOptions(folds=2, repeats=1)),
     "nested": CalibratedTrainer(SoftVoteTrainer([RIDGE, TREES]), CalibrationOptions(folds=2)),
-    "lstm": LSTMTrainer(network_runs.LAWFUL),
 }
 DOUBLED = ("logistic_ridge",)
 """Kinds whose library promises that a doubled weight is the row given twice."""

@@ -30,7 +30,7 @@ from training import network_runs
 
 LOOK_BACK, HORIZON = network_runs.LOOK_BACK, 3
 FIVE = pd.Timedelta("5min")
-FEW = ("rsi_14", "bb_width", "volume_ratio")
+FEW = S0_FEATURES
 FILES = (
     "card.json",
     "confusion_matrix.png",
@@ -187,7 +187,7 @@ def test_training_returns_the_model_the_scaler_and_the_meta(trained, features):
     folder, model, scaler, meta = trained
     assert meta == json.loads((folder / "model_meta.json").read_text())
     assert list(meta)[:4] == ["look_back", "forecast_horizon", "feature_count", "accuracy"]
-    assert (meta["look_back"], meta["forecast_horizon"], meta["feature_count"]) == (5, 3, 3)
+    assert (meta["look_back"], meta["forecast_horizon"], meta["feature_count"]) == (5, 3, 23)
     rows = lstm_rows(features, LOOK_BACK, HORIZON, FEW)
     X, y, prepared_scaler = prepare_lstm_data(features, LOOK_BACK, HORIZON, feature_names=FEW)
     assert np.array_equal(prepared_scaler.mean_, scaler.mean_)
@@ -261,7 +261,7 @@ def test_the_command_trains_from_a_file(tmp_path, monkeypatch, capsys):
     (market,) = simulate_market(SimulationOptions(seed=3, symbols=1, bars=450))
     market.to_pandas().to_csv(tmp_path / "candles.csv")
     monkeypatch.chdir(tmp_path)
-    quick = ["--look-back", "5", "--epochs", "1", "--batch-size", "512", "--units", "4"]
+    quick = ["--look-back", "5", "--epochs", "1", "--batch-size", "64", "--units", "4"]
     data = ["--data", "candles.csv", "--symbol", "BTC/USDT", "--timeframe", "5m"]
     assert main([*data, *quick]) == 0, capsys.readouterr().err
     assert sorted(path.name for path in (tmp_path / "ml" / "lstm").iterdir()) == sorted(FILES)

@@ -31,7 +31,7 @@ SMALL = LSTMOptions(
     validation_fraction=0.25,
 )
 
-LAWFUL = LSTMOptions(look_back=1, units=2, epochs=2, batch_size=4096, learning_rate=0.01)
+LAWFUL = LSTMOptions(look_back=1, units=2, epochs=2, batch_size=256, learning_rate=0.01)
 """A window of one bar: any dataset will do."""
 
 

@@ -15,7 +15,7 @@ from crypto_bot.core.errors import ConfigError, DataError, MissingExtra, ModelEr
 from crypto_bot.features import sequence_features, sequence_names
 from crypto_bot.predictors import LSTM_FILE, NETWORK_FILE, read_lstm
 from crypto_bot.registry import open_registry
-from crypto_bot.training import LSTMOptions, LSTMTrainer, keras_backend, recurrent_onnx
+from crypto_bot.training import LSTMOptions, LSTMTrainer, keras_backend, recurrent, recurrent_onnx
 from crypto_bot.training.cards import library_versions
 from crypto_bot.training.recurrent import (
     build_network,
@@ -144,6 +144,25 @@ def test_global_random_numbers_are_left_alone(dataset):
     np.random.seed(3)
     LSTMTrainer(SMALL).fit(dataset)
     assert np.random.random() == wanted
+
+
+def test_a_batch_filled_up_teaches_what_the_bare_one_does():
+    """Keras means over rows: added ones weigh 0, the others as much more."""
+    windows, targets, weights = (
+        np.random.default_rng(1).random((5, *shape)) for shape in ((3, 2), (), ())
+    )
+    filled = recurrent._filled((windows, targets, weights), 4)
+    assert [len(each) for each in filled] == [8, 8, 8]
+    assert np.array_equal(filled[0][:5], windows)
+    losses = np.square(filled[1] - 0.5)
+    assert np.mean(losses * filled[2]) == pytest.approx(np.mean(losses[:5] * weights))
+    assert all(
+        map(
+            np.array_equal,
+            recurrent._filled((windows, targets, weights), 5),
+            (windows, targets, weights.astype(np.float32)),
+        )
+    )
 
 
 def test_it_stops_early_and_keeps_the_best_weights(dataset):

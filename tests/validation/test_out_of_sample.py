@@ -13,6 +13,7 @@ from crypto_bot.engine import ExitOptions, exits_for, simulate
 from crypto_bot.labels import MetaLabelOptions, NextUpOptions, ThreeClassOptions
 from crypto_bot.market import SimulationOptions, simulate_market
 from crypto_bot.splits import (
+    KFoldOptions,
     WalkForwardOptions,
     WindowMode,
     split_dataset,
@@ -21,6 +22,7 @@ from crypto_bot.splits import (
 )
 from crypto_bot.strategies import get_strategy
 from crypto_bot.validation import (
+    class_baseline,
     every_bar_columns,
     out_of_sample,
     prediction_columns,
@@ -255,3 +257,55 @@ def test_no_split_or_a_row_tested_twice_is_refused():
         out_of_sample(data, TREES, [])
     with pytest.raises(DataError, match="must test rows no other fold tests"):
         out_of_sample(data, TREES, [splits[0], replace(splits[0], fold=1)])
+
+
+def test_a_fold_of_one_class_is_named_and_nothing_is_trained():
+    data = noise_dataset(600)
+    labels = data.labels.copy()
+    labels[:120] = 1
+    data = replace(data, labels=labels)
+    splits = split_dataset(data)
+    with pytest.raises(
+        DataError, match=r"fold 0 from 2024-01-01T.* at least two classes, had \{0: 0, 1: 85\}"
+    ):
+        out_of_sample(data, TREES, splits)
+    assert out_of_sample(data, TREES, splits[1:]).is_tested.any()
+
+
+def test_a_test_stretch_of_one_class_is_judged_all_the_same():
+    data = noise_dataset(600)
+    labels = data.labels.copy()
+    labels[500:] = 1
+    data = replace(data, labels=labels)
+    scores = class_baseline(data, out_of_sample(data, TREES, split_dataset(data)[-1:]))
+    assert scores.rows == 100
+    assert scores.balanced_accuracy == scores.accuracy
+
+
+@pytest.mark.parametrize(("row", "verb"), [(77, "learn"), (577, "learn"), (130, "predict")])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_feature_that_is_no_number_is_named_with_its_row(row, verb, value):
+    data = noise_dataset(600)
+    features = data.features.copy()
+    features[row, 2] = value
+    data = replace(data, features=features)
+    splits = split_dataset(data, WalkForwardOptions(folds=4))
+    splits = splits if row != 577 else split_dataset(data, KFoldOptions(folds=3))
+    with pytest.raises(
+        DataError, match=rf"must {verb} from finite features, f2 was {value} at row {row}"
+    ):
+        out_of_sample(data, TREES, splits)
+
+
+def test_a_feature_named_twice_is_refused():
+    data = replace(noise_dataset(600), feature_names=("f0", "f1", "f0", "f3"))
+    with pytest.raises(DataError, match="must have each feature once, had f0 twice or more"):
+        out_of_sample(data, TREES, split_dataset(data))
+
+
+@pytest.mark.parametrize("options", [WalkForwardOptions(), KFoldOptions()])
+def test_labels_that_reach_beyond_the_data_leave_nothing_to_learn_from(options):
+    data = noise_dataset(600)
+    data = replace(data, label_end_ns=data.decided_at_ns + 10_000 * BAR_NS)
+    with pytest.raises(DataError, match=r"fold 0 from .* train rows, was 0 \(\d+ purged\)"):
+        split_dataset(data, options)

@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import Field
 
 from crypto_bot.core.arrays import PerBarFeature, PerRow, PerRowClass
-from crypto_bot.core.errors import DataError, ModelError
+from crypto_bot.core.errors import ModelError
 from crypto_bot.core.options import Options
 
 
@@ -96,16 +96,15 @@ def side_columns(
     thresholds : a card's; with `band_up` and `band_down` (and `band_hold`) in it a row has a side
                  only where that side's probability alone reaches its threshold
 
-    Raises
-    ------
-    DataError    if there is no class 1, or none for down
+    A side that is none of the classes has probability 0.
     """
     down = -1 if -1 in classes else 0
-    columns = {}
-    for name, label in (("p_up", 1), ("p_down", down)):
-        if label not in classes:
-            raise DataError(f"classes must hold {label} for {name}, was {tuple(classes)}")
-        columns[name] = np.ascontiguousarray(probabilities[:, classes.index(label)])
+    columns: dict[str, PerRow] = {
+        name: np.ascontiguousarray(probabilities[:, classes.index(label)])
+        if label in classes
+        else np.zeros(len(probabilities))
+        for name, label in (("p_up", 1), ("p_down", down))
+    }
     if "band_up" not in thresholds:
         return columns
     is_up = columns["p_up"] >= thresholds["band_up"]

@@ -36,8 +36,9 @@ def load_predictor(card: ModelCard, files: Files) -> Predictor:
     Parameters
     ----------
     card : ModelCard    `model_type` says which files are read: 'lightgbm' model.txt, 'random_forest'
-                        forest.npz, 'logistic' linear.npz, 'lstm' lstm.onnx and network.json, 'calibrated' calibration.npz, 'soft_vote'
-                        and 'stacked' ensemble.npz; members' files are named `<member>.<file>`
+                        forest.npz, 'logistic' linear.npz, 'lstm' lstm.onnx and network.json,
+                        'calibrated' calibration.npz, 'soft_vote' and 'stacked' ensemble.npz;
+                        members' files are named `<member>.<file>`
     files : file name -> content; other files are ignored
 
     Raises
@@ -79,6 +80,13 @@ def _logistic(card: ModelCard, files: Files) -> Predictor:
     return LinearPredictor(*read_linear(needed_file(files, LINEAR_FILE)))
 
 
+def _lstm(card: ModelCard, files: Files) -> Predictor:
+    del card
+    return OnnxPredictor(
+        *read_lstm(needed_file(files, LSTM_FILE), needed_file(files, NETWORK_FILE))
+    )
+
+
 def _calibrated(card: ModelCard, files: Files) -> Predictor:
     calibration, member, _ = read_calibration(needed_file(files, CALIBRATION_FILE))
     return CalibratedPredictor(_member(card, files, 0, member), calibration)
@@ -100,13 +108,6 @@ def _stacked(card: ModelCard, files: Files) -> Predictor:
 def _member(card: ModelCard, files: Files, prefix: str | int, member: Member) -> Predictor:
     changed = {"model_type": member.model_type, "feature_names": member.feature_names}
     return load_predictor(card.model_copy(update=changed), files_of(prefix, files))
-
-
-def _lstm(card: ModelCard, files: Files) -> Predictor:
-    del card
-    return OnnxPredictor(
-        *read_lstm(needed_file(files, LSTM_FILE), needed_file(files, NETWORK_FILE))
-    )
 
 
 _LOADERS: Mapping[str, Callable[[ModelCard, Files], Predictor]] = {

@@ -13,6 +13,13 @@ from crypto_bot.training.logistic import LogisticOptions, LogisticTrainer
 from crypto_bot.training.out_of_fold import InnerFolds, out_of_fold, rows_for
 from crypto_bot.training.recurrent import LSTMOptions, LSTMTrainer
 from crypto_bot.training.scoring import Scores, score_probabilities
+from crypto_bot.training.selection import (
+    SelectingTrainer,
+    Selection,
+    SelectionOptions,
+    permutation_importance,
+    select_features,
+)
 from crypto_bot.training.trainers import TrainedModel, Trainer
 
 __all__ = [
@@ -28,6 +35,9 @@ __all__ = [
     "LogisticOptions",
     "LogisticTrainer",
     "Scores",
+    "SelectingTrainer",
+    "Selection",
+    "SelectionOptions",
     "SoftVoteTrainer",
     "StackedTrainer",
     "TrainedModel",
@@ -36,6 +46,8 @@ __all__ = [
     "conformal_thresholds",
     "make_card",
     "out_of_fold",
+    "permutation_importance",
     "rows_for",
     "score_probabilities",
+    "select_features",
 ]

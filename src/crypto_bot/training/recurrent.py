@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
 from crypto_bot.core import Options
-from crypto_bot.core.arrays import Index, PerBarFeature, PerRow, PerRowClass
-from crypto_bot.core.errors import DataError
+from crypto_bot.core.arrays import Index, PerBarFeature, PerRowClass
 from crypto_bot.core.timeframes import timeframe_ns
 from crypto_bot.dataset import Dataset
 from crypto_bot.features import sequence_names
@@ -42,8 +41,11 @@ if TYPE_CHECKING:
 
 _ROWS_A_BATCH = 512
 """Of a validation or a prediction: they hold no gradients."""
-Windows = npt.NDArray[Any]
+Windows: TypeAlias = npt.NDArray[Any]
 """(rows, look_back, features), oldest step first; float64 as given, float32 once scaled."""
+_Arrays: TypeAlias = tuple[Windows, npt.NDArray[Any], npt.NDArray[Any]]
+_NEVER = -1e4
+"""A logit whose softmax is 0 in float32, and whose gradient is."""
 
 
 class LSTMOptions(Options):
@@ -244,10 +246,11 @@ def fit_network(
         model = build_network(
             options.look_back, len(scaler.mean), options, classes=len(dataset.classes)
         )
+        _forbid_unseen_classes(model, taught)
         history = model.fit(
             _shuffled_batches(keras, _arrays(taught, scaler, options), options),
             epochs=options.epochs,
-            validation_data=_arrays(stopping, scaler, options),
+            validation_data=_filled(_arrays(stopping, scaler, options), _ROWS_A_BATCH),
             validation_batch_size=_ROWS_A_BATCH,
             shuffle=False,
             callbacks=[stop],
@@ -279,17 +282,23 @@ def network_weights(model: Any) -> list[npt.NDArray[Any]]:
 
 def network_probabilities(fitted: FittedNetwork, windows: Windows) -> PerRowClass:
     """Keras's own probabilities, float64 (rows, classes)."""
+    scaled = scaled_windows(windows, fitted.scaler)
+    unweighted = np.ones(len(scaled))
+    asked, _, _ = _filled((scaled, unweighted, unweighted), _ROWS_A_BATCH)
     with array_copies_allowed(), device_scope(fitted.device):
-        found = fitted.model.predict(
-            scaled_windows(windows, fitted.scaler), batch_size=_ROWS_A_BATCH, verbose=0
-        )
+        found = fitted.model.predict(asked, batch_size=_ROWS_A_BATCH, verbose=0)[: len(scaled)]
     chances = np.asarray(found, dtype=np.float64)
     return np.hstack((1.0 - chances, chances)) if chances.shape[1] == 1 else chances
 
 
-def _arrays(
-    dataset: Dataset, scaler: Scaler, options: LSTMOptions
-) -> tuple[Windows, npt.NDArray[Any], PerRow]:
+def _forbid_unseen_classes(model: Any, taught: Dataset) -> None:
+    """A class without a teaching row keeps its output, with a probability of 0 for ever."""
+    seen = np.isin(taught.classes, taught.labels[taught.weights > 0])
+    if not seen.all():
+        model.layers[-1].bias.assign(np.where(seen, 0.0, _NEVER).astype(np.float32))
+
+
+def _arrays(dataset: Dataset, scaler: Scaler, options: LSTMOptions) -> _Arrays:
     """Scaled windows, targets and weights of the rows, as Keras takes them."""
     windows = scaled_windows(row_windows(dataset.features, options.look_back), scaler)
     kind = np.float32 if len(dataset.classes) == 2 else np.int32
@@ -298,18 +307,31 @@ def _arrays(
     return windows, targets, np.ones(len(dataset)) if weights is None else weights
 
 
+def _filled(arrays: _Arrays, size: int) -> _Arrays:
+    """Rows up to a multiple of `size`: a backend compiles once for every shape it meets.
+
+    Added rows weigh nothing, and the others more by as much as Keras's mean over rows grew.
+    """
+    windows, targets, weights = arrays
+    rows = len(weights)
+    index = np.arange(-(-rows // size) * size)
+    is_added = index >= rows
+    index[is_added] = 0
+    scaled = np.where(is_added, 0.0, weights[index] * (len(index) / rows))
+    return windows[index], targets[index], scaled.astype(np.float32)
+
+
 def _importance(predictor: OnnxPredictor) -> dict[str, float]:
     """Size of the first layer's weights of each scaled feature, spread evenly over its steps."""
     sizes = np.abs(predictor.network.kernel_1[0]).sum(axis=0, dtype=np.float64)
     return shares(predictor.feature_names, np.repeat(sizes, predictor.look_back))
 
 
-def _shuffled_batches(keras: Any, rows: tuple[Windows, ...], options: LSTMOptions) -> Any:
+def _shuffled_batches(keras: Any, rows: _Arrays, options: LSTMOptions) -> Any:
     """Batches in an order that the seed alone decides, another one each epoch."""
     rng = np.random.default_rng(options.seed)
-    count, size = len(rows[0]), options.batch_size
-    if not count:
-        raise DataError("rows must include some to train on, had none")
+    count = len(rows[0])
+    size = min(options.batch_size, count)
 
     class Batches(keras.utils.PyDataset):  # type: ignore[misc]
         def __init__(self) -> None:
@@ -319,9 +341,10 @@ def _shuffled_batches(keras: Any, rows: tuple[Windows, ...], options: LSTMOption
         def __len__(self) -> int:
             return -(-count // size)
 
-        def __getitem__(self, batch: int) -> tuple[Windows, ...]:
+        def __getitem__(self, batch: int) -> _Arrays:
+            windows, targets, weights = rows
             chosen = self.order[batch * size : (batch + 1) * size]
-            return tuple(each[chosen] for each in rows)
+            return _filled((windows[chosen], targets[chosen], weights[chosen]), size)
 
         def on_epoch_end(self) -> None:
             self.order = rng.permutation(count)

@@ -10,7 +10,7 @@ from pydantic import Field
 from crypto_bot.core.options import Options
 from crypto_bot.core.timeframes import MINUTE_NS, timeframe_ns
 from crypto_bot.engine import ExitOptions, SignalExit
-from crypto_bot.labels import LabelOptions, NextUpOptions, ThreeClassOptions
+from crypto_bot.labels import LabelOptions, NextUpOptions, ThreeClassOptions, TripleBarrierOptions
 from crypto_bot.training import (
     ForestOptions,
     ForestTrainer,
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from optuna import Trial
 
 ModelKind = Literal["logistic", "lightgbm", "random_forest"]
-LabelKind = Literal["next_up", "three_class"]
+LabelKind = Literal["next_up", "three_class", "triple_barrier"]
 
 
 class ModelSetting(Options):
@@ -56,6 +56,8 @@ class ModelSetting(Options):
         """The label's options on bars of this timeframe."""
         if self.label == "next_up":
             return NextUpOptions(horizon_bars=self.horizon_bars)
+        if self.label == "triple_barrier":
+            return TripleBarrierOptions(horizon_bars=self.horizon_bars)
         minutes = self.horizon_bars * timeframe_ns(timeframe) / MINUTE_NS
         return ThreeClassOptions(horizon_minutes=minutes)
 

@@ -12,6 +12,7 @@ from crypto_bot.core.timeframes import DAY_NS
 from crypto_bot.dataset import Dataset
 from crypto_bot.gate import Pooled, pool_results
 from crypto_bot.splits import KFoldOptions, Split, purged_kfold_splits
+from crypto_bot.training import TrainedModel
 from crypto_bot.tuning.rows import RowBoard, training_rows
 from crypto_bot.tuning.settings import ModelSetting
 from crypto_bot.tuning.trading import TradingTerms, threshold_for, trade_setting
@@ -76,24 +77,31 @@ def try_settings(
     trainer = first.trainer()
     found = np.full((len(dataset), len(dataset.classes)), np.nan)
     fold = np.full(len(dataset), -1, dtype=np.int64)
+    models: list[TrainedModel] = []
     for done, split in enumerate(splits, 1):
-        found[split.test] = predict_fold(dataset, trainer, split)[0]
+        found[split.test], model = predict_fold(dataset, trainer, split)
+        models.append(model)
         fold[split.test] = split.fold
         if progress is not None and done < len(splits):
-            so_far = _traded(first, _known(dataset, found, fold, splits), dataset, board, terms)
+            known = _known(dataset, found, fold, splits[:done], models)
+            so_far = _traded(first, known, dataset, board, terms)
             if progress(done, so_far.sharpe or 0.0):
                 return [replace(so_far, is_pruned=True)]
-    predictions = _known(dataset, found, fold, splits)
+    predictions = _known(dataset, found, fold, splits, models)
     return [_traded(setting, predictions, dataset, board, terms) for setting in settings]
 
 
 def _known(
-    dataset: Dataset, found: PerRowClass, fold: Index, splits: Sequence[Split]
+    dataset: Dataset,
+    found: PerRowClass,
+    fold: Index,
+    splits: Sequence[Split],
+    models: Sequence[TrainedModel],
 ) -> OutOfSample:
     """What the folds done so far predicted."""
     tested = dataset.decided_at_ns[fold >= 0]
     span = int(tested.min()), int(tested.max())
-    return OutOfSample(found, fold, dataset.classes, (), tuple(splits), *span)
+    return OutOfSample(found, fold, dataset.classes, tuple(models), tuple(splits), *span)
 
 
 def inner_splits(

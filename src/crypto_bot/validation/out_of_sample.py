@@ -14,6 +14,7 @@ from crypto_bot.core.funding import FundingRates
 from crypto_bot.core.models import class_column, side_columns
 from crypto_bot.core.orders import Signals
 from crypto_bot.core.progress import track
+from crypto_bot.core.timeframes import iso_time
 from crypto_bot.dataset import Dataset
 from crypto_bot.engine import (
     BacktestResult,
@@ -47,7 +48,7 @@ class OutOfSample:
     probabilities : float64 (rows, classes)    columns as in `classes`; NaN where untested
     fold : int64 (rows,)                       which fold tested the row, -1 where none did
     classes : tuple of int
-    models : tuple of TrainedModel             one a fold
+    models : tuple of TrainedModel             one a fold, or none where others predicted
     splits : tuple of Split
     start_ns, end_ns : int                     first and last tested decision
     """
@@ -71,8 +72,9 @@ def out_of_sample(dataset: Dataset, trainer: Trainer, splits: Sequence[Split]) -
 
     Raises
     ------
-    LeakError    if a split is not purged, a scaler saw other rows, or a row is tested twice
-    DataError    if a fold's training rows are of one class
+    LeakError    if a split is not purged, or a scaler saw other rows
+    DataError    if there is no fold, a row is tested twice, a fold's training rows are of one class, or
+                 a feature is NaN, infinite or named twice
 
     Notes
     -----
@@ -156,9 +158,14 @@ def _checked(
 def predict_fold(
     dataset: Dataset, trainer: Trainer, split: Split
 ) -> tuple[PerRowClass, TrainedModel]:
-    """Train on a fold's training rows; probabilities (test rows, classes) in the dataset's order."""
+    """Train on a fold's training rows; probabilities (test rows, classes) in the dataset's order.
+
+    Raises LeakError if the split is not purged, DataError if the fold's training rows are of one class
+    or empty, or a feature of the fold is NaN, infinite or named twice.
+    """
     check_split_purged(split, dataset.decided_at_ns, dataset.label_end_ns)
     train = dataset.take(split.train)
+    _check_fold(dataset, train, split)
     model = trainer.fit(train)
     predictor = model.predictor
     tested = rows_for(predictor, dataset.take(split.test))
@@ -168,6 +175,28 @@ def predict_fold(
     found = predictor.predict_proba(tested)
     columns = [class_column(predictor, label, found) for label in dataset.classes]
     return np.column_stack(columns), model
+
+
+def _check_fold(dataset: Dataset, train: Dataset, split: Split) -> None:
+    name = f"fold {split.fold} from {iso_time(split.test_start_ns)}"
+    names = dataset.feature_names
+    twice = sorted({each for each in names if names.count(each) > 1})
+    if twice:
+        raise DataError(f"{name} must have each feature once, had {', '.join(twice)} twice or more")
+    counts = train.class_counts()
+    if sum(count > 0 for count in counts.values()) < 2:
+        raise DataError(
+            f"{name} must learn from at least two classes, had {counts}; "
+            "give a longer history or fewer folds"
+        )
+    for what, rows in (("learn", split.train), ("predict", split.test)):
+        is_wrong = ~np.isfinite(dataset.features[rows])
+        if is_wrong.any():
+            place, column = np.argwhere(is_wrong)[0]
+            raise DataError(
+                f"{name} must {what} from finite features, {names[column]} was "
+                f"{dataset.features[rows[place], column]} at row {rows[place]}; drop such rows"
+            )
 
 
 def trainer_pipeline(trainer: Trainer) -> Pipeline:
@@ -186,11 +215,18 @@ def prediction_columns(dataset: Dataset, predictions: OutOfSample, bars: Bars) -
     if these are not the bars that the dataset was built from.
     """
     rows = _rows_of(dataset, bars)
+    for name, label in (("p_up", 1), ("p_down", -1 if -1 in dataset.classes else 0)):
+        if label not in dataset.classes:
+            raise DataError(f"classes must hold {label} for {name}, was {dataset.classes}")
     sides = {name: np.full(len(dataset), np.nan) for name in ("p_up", "p_down")}
-    for split, model in zip(predictions.splits, predictions.models, strict=True):
-        served = np.flatnonzero(predictions.fold == split.fold)
+    bands = {
+        split.fold: model.thresholds
+        for split, model in zip(predictions.splits, predictions.models, strict=False)
+    }
+    for fold in np.unique(predictions.fold[predictions.is_tested]).tolist():
+        served = np.flatnonzero(predictions.fold == fold)
         given = predictions.probabilities[served]
-        for name, side in side_columns(dataset.classes, given, model.thresholds).items():
+        for name, side in side_columns(dataset.classes, given, bands.get(fold, {})).items():
             sides[name][served] = side
     columns = {}
     for name, side in sides.items():
