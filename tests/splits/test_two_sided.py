@@ -47,6 +47,10 @@ def test_the_longest_test_label_decides_where_training_may_resume():
     ends[12] = decided[25]
     split = purged_kfold_splits(decided, ends, KFoldOptions(folds=3, embargo_bars=0, **SMALL))[1]
     assert split.train.tolist() == [*range(9), *range(26, 30)]
+    check_split_purged(split, decided, ends)
+    widened = replace(split, train=np.append(split.train, 24))
+    with pytest.raises(LeakError, match="1 did not, first row 24 from"):
+        check_split_purged(widened, decided, ends)
 
 
 @given(
