@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 
 from crypto_bot.core import TRADE
+from crypto_bot.features import DriftLevel, FeatureDrift
 from crypto_bot.feedback import (
     Action,
     Agreement,
-    DriftLevel,
-    FeatureDrift,
     compare_with_expectation,
     feedback_record,
     recommend,

@@ -16,17 +16,14 @@ from crypto_bot.backtest.workbench import Workbench
 from crypto_bot.core import TRADE, Bars, FundingRates
 from crypto_bot.core.arrays import PerRow, PerTrade
 from crypto_bot.engine import ExitOptions, settled_bars
-from crypto_bot.features import compute_features
+from crypto_bot.features import FeatureDrift, compute_features, feature_drift, level_features
 from crypto_bot.feedback import (
     Agreement,
     ExpectationReport,
-    FeatureDrift,
     Recommendation,
     compare_with_backtest,
     compare_with_expectation,
     entry_slippage,
-    feature_drift,
-    level_features,
     recommend,
     record_feedback,
 )

@@ -13,6 +13,14 @@ from crypto_bot.features.catalogue import (
     feature,
     known_names,
 )
+from crypto_bot.features.drift import (
+    DriftLevel,
+    FeatureDrift,
+    feature_drift,
+    kolmogorov_smirnov,
+    level_features,
+    population_stability_index,
+)
 from crypto_bot.features.history import FeatureTable, compute_features
 from crypto_bot.features.own import forget_feature, register_feature
 from crypto_bot.features.panel import compute_panel
@@ -27,7 +35,9 @@ __all__ = [
     "REGIMES",
     "S0_FEATURES",
     "TRAINER_FEATURES",
+    "DriftLevel",
     "Feature",
+    "FeatureDrift",
     "FeatureSet",
     "FeatureStream",
     "FeatureTable",
@@ -37,10 +47,14 @@ __all__ = [
     "compute_features",
     "compute_panel",
     "feature",
+    "feature_drift",
     "feature_sets",
     "forget_feature",
     "known_names",
+    "kolmogorov_smirnov",
+    "level_features",
     "load_feature_set",
+    "population_stability_index",
     "register_feature",
     "sequence_features",
     "sequence_names",

@@ -1,18 +1,10 @@
 """Did reality agree? Paper against backtest, against validation's promise, and drift of features.
 
-In: trades of a paper session, of the backtest of the same bars and of validation; feature rows of
-training and live. Out: an `Agreement`, an `ExpectationReport`, drift per feature, and one
-`Recommendation`: continue, shrink or retrain.
+In: trades of a paper session, of the backtest of the same bars and of validation; `FeatureDrift`s.
+Out: an `Agreement`, an `ExpectationReport`, and one `Recommendation`: continue, shrink or retrain.
 """
 
 from crypto_bot.feedback.agreement import Agreement, compare_with_backtest
-from crypto_bot.feedback.drift import (
-    DriftLevel,
-    FeatureDrift,
-    feature_drift,
-    level_features,
-    population_stability_index,
-)
 from crypto_bot.feedback.expectation import (
     ExpectationOptions,
     ExpectationReport,
@@ -33,10 +25,8 @@ from crypto_bot.feedback.recommendation import (
 __all__ = [
     "Action",
     "Agreement",
-    "DriftLevel",
     "ExpectationOptions",
     "ExpectationReport",
-    "FeatureDrift",
     "FeedbackOptions",
     "MetricComparison",
     "Recommendation",
@@ -44,10 +34,7 @@ __all__ = [
     "compare_with_backtest",
     "compare_with_expectation",
     "entry_slippage",
-    "feature_drift",
     "feedback_record",
-    "level_features",
-    "population_stability_index",
     "recommend",
     "record_feedback",
 ]

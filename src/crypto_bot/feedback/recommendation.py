@@ -10,8 +10,8 @@ from typing import Any
 from pydantic import Field
 
 from crypto_bot.core.options import Options
+from crypto_bot.features.drift import STRONG_PSI, DriftLevel, FeatureDrift
 from crypto_bot.feedback.agreement import Agreement
-from crypto_bot.feedback.drift import STRONG_PSI, DriftLevel, FeatureDrift
 from crypto_bot.feedback.expectation import ExpectationReport
 from crypto_bot.journal import Feedback, Journal
 

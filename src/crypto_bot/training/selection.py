@@ -20,7 +20,8 @@ from crypto_bot.core.errors import ConfigError, nearest
 from crypto_bot.dataset import Dataset
 from crypto_bot.splits import Split, split_dataset
 from crypto_bot.training.clusters import correlation_clusters, rank_correlation
-from crypto_bot.training.out_of_fold import InnerFolds, rows_for
+from crypto_bot.training.out_of_fold import InnerFolds
+from crypto_bot.training.permutation import permuted_rises
 from crypto_bot.training.trainers import TrainedModel, Trainer, require_two_classes
 
 
@@ -186,26 +187,8 @@ def permutation_importance(
     predictor: Predictor, dataset: Dataset, repeats: int, random: np.random.Generator
 ) -> dict[str, float]:
     """Feature read -> mean rise of the weighted log loss when its values change rows at random."""
-    rows = rows_for(predictor, dataset)
-    positions = np.searchsorted(dataset.classes, dataset.labels)
-    before = _log_loss(predictor, rows, positions, dataset.weights)
-    found = {}
-    for k, name in enumerate(predictor.feature_names):
-        losses = []
-        for _ in range(repeats):
-            changed = rows.copy()
-            changed[:, k] = changed[random.permutation(len(rows)), k]
-            losses.append(_log_loss(predictor, changed, positions, dataset.weights))
-        found[name] = float(np.mean(losses)) - before
-    return found
-
-
-def _log_loss(
-    predictor: Predictor, rows: PerBarFeature, positions: Index, weights: PerRow
-) -> float:
-    given = predictor.predict_proba(rows)[np.arange(len(rows)), positions]
-    logs = np.log(np.clip(given, np.finfo(np.float64).eps, 1.0))
-    return float(-np.average(logs, weights=weights if weights.sum() > 0 else None))
+    rises = permuted_rises(predictor, dataset, repeats=repeats, random=random)
+    return {name: float(each.mean()) for name, each in rises.items()}
 
 
 def _chosen(

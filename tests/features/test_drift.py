@@ -8,9 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crypto_bot.core.errors import DataError
-from crypto_bot.feedback import (
+from crypto_bot.features import (
     DriftLevel,
     feature_drift,
+    kolmogorov_smirnov,
     level_features,
     population_stability_index,
 )
@@ -99,3 +100,19 @@ def test_features_that_carry_a_level_are_told_from_relative_ones():
         "bb_upper",
         "ema_30",
     )
+
+
+def test_the_largest_gap_is_that_of_scipy():
+    from scipy.stats import ks_2samp
+
+    training, live = normal(700), np.round(normal(300, 0.3, seed=2), 1)
+    found = kolmogorov_smirnov(training, live)
+    assert found == pytest.approx(ks_2samp(training, live).statistic, abs=1e-12)
+    assert kolmogorov_smirnov(training, training) == 0.0
+    assert kolmogorov_smirnov(normal(1000), normal(100)) is None
+
+
+def test_drift_carries_both_distances():
+    training, live = normal(500), normal(500, 1.0, seed=2)
+    (found,) = feature_drift(["x"], training[:, None], live[:, None])
+    assert found.ks == kolmogorov_smirnov(training, live)

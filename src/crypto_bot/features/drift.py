@@ -1,4 +1,4 @@
-"""Have the features moved? Population stability index between training and live rows."""
+"""Have the features moved? Two distances between the rows of training and those of now."""
 
 from __future__ import annotations
 
@@ -32,11 +32,12 @@ class DriftLevel(StrEnum):
 
 
 class FeatureDrift(NamedTuple):
-    """How far one feature moved; psi is None where there are too few finite rows to say."""
+    """How far one feature moved; psi and ks are None where there are too few finite rows to say."""
 
     name: str
     psi: float | None
     level: DriftLevel
+    ks: float | None = None
 
 
 def population_stability_index(training: PerRow, live: PerRow, *, bins: int = BINS) -> float | None:
@@ -72,6 +73,20 @@ def population_stability_index(training: PerRow, live: PerRow, *, bins: int = BI
     return float(np.sum((actual - expected) * np.log(actual / expected)))
 
 
+def kolmogorov_smirnov(training: PerRow, live: PerRow) -> float | None:
+    """Largest gap between the two distribution functions, 0..1; None as for the PSI.
+
+    A distance and no test: rows that follow each other in time are no independent draws, and the
+    probability usually given beside it would be far too small.
+    """
+    before, after = np.sort(training[np.isfinite(training)]), np.sort(live[np.isfinite(live)])
+    if min(before.size, after.size) < MINIMUM_ROWS:
+        return None
+    values = np.concatenate((before, after))
+    below = np.searchsorted(before, values, "right") / before.size
+    return float(np.abs(below - np.searchsorted(after, values, "right") / after.size).max())
+
+
 def feature_drift(
     names: Sequence[str], training: PerBarFeature, live: PerBarFeature
 ) -> tuple[FeatureDrift, ...]:
@@ -92,7 +107,8 @@ def feature_drift(
     found = []
     for column, name in enumerate(names):
         psi = population_stability_index(training[:, column], live[:, column])
-        found.append(FeatureDrift(name, psi, _level(psi)))
+        ks = kolmogorov_smirnov(training[:, column], live[:, column])
+        found.append(FeatureDrift(name, psi, _level(psi), ks))
     return tuple(
         sorted(found, key=lambda drift: -1.0 if drift.psi is None else drift.psi, reverse=True)
     )
@@ -116,7 +132,7 @@ def level_features(bars: Bars, names: Sequence[str]) -> tuple[str, ...]:
     volumes doubled, give the same values. Whatever changes carries a level. A feature without a
     finite value on these bars counts as relative.
     """
-    from crypto_bot.features import compute_features
+    from crypto_bot.features.history import compute_features
 
     as_is = compute_features(bars, names).values
     dearer = replace(bars, **{name: 2.0 * getattr(bars, name) for name in OHLCV[:4]})
