@@ -119,7 +119,7 @@ def test_every_path_of_a_learned_edge_is_a_full_history_of_unseen_predictions():
         assert np.mean(guess == data.labels) > 0.8
     assert not np.array_equal(paths[0].probabilities, paths[1].probabilities)
     assert paths[0].fold[0] == paths[0].fold[300]
-    for split in split_dataset(data, options)[1:5:3]:
+    for split in split_dataset(data, options)[::3]:
         found, _ = predict_fold(data, TREES, split)
         for path in paths:
             served = path.fold[split.test] == split.fold
