@@ -27,6 +27,11 @@ def hardware() -> dict[str, Any]:
     return {"processor": model, "cores": os.cpu_count(), "system": platform.platform()}
 
 
+def versions() -> dict[str, str]:
+    """Of the libraries that the figures depend on."""
+    return {name: version(name) for name in LIBRARIES}
+
+
 def collect(names: list[str]) -> list[dict[str, Any]]:
     """Rows of the named benchmarks, or of all."""
     modules = names or sorted(path.stem for path in HERE.glob("bench_*.py"))
@@ -61,7 +66,7 @@ def main() -> int:
             "measured_at": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
             "hardware": hardware(),
             "python": platform.python_version(),
-            "versions": {name: version(name) for name in LIBRARIES},
+            "versions": versions(),
             "rows": rows,
         }
         path = HERE / "results" / "latest.json"

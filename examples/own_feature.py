@@ -22,7 +22,7 @@ def rising_streak_step(state, x):
 
 def main() -> None:
     (bars,) = simulate_market(SimulationOptions(symbols=1, bars=2_000))
-    names = ["rising_streak", "rsi_14"]
+    names = ["rising_streak", "rising_streak~1", "rising_streak@1h", "rsi_14"]
     check_features_see_no_future(lambda some: compute_features(some, names), bars)
     history = compute_features(bars, names)
     stream = FeatureStream.from_history(bars[:-1], names)

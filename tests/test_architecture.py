@@ -95,6 +95,10 @@ HEAVY = (
     "plotly",
     "pandas",
     "torch",
+    "keras",
+    "jax",
+    "onnx",
+    "onnxruntime",
     "sqlalchemy",
     "numba",
 )

@@ -35,10 +35,9 @@ FEATURES = (
 SETTINGS: dict[str, Any] = {
     "sizing": {"allow_short": True, "fraction": 0.1},
     "validation": {"folds": 3},
-    "models": {"trainers": ["search"], "search": {"trials": 6, "folds": 2}},
+    "models": {"trainers": ["search"], "search": {"trials": 6, "folds": 3}},
     "paper": {"model_stop_loss_frac": 0.2, "model_take_profit_frac": 1.0},
     "monitoring": {"log_performance_metrics": False},
-    "schedule": {"publish_models": True},
 }
 """A tenth of the account a position, so that the gate's 15 % drawdown is a rule for edge, not size."""
 

@@ -11,7 +11,7 @@ from crypto_bot.labels.three_class import ThreeClassOptions
 from crypto_bot.market import SimulationOptions
 from crypto_bot.portfolio import PortfolioOptions
 from crypto_bot.trading.risk import RiskLimits
-from crypto_bot.training import ForestOptions, LightGBMOptions
+from crypto_bot.training import ForestOptions, LightGBMOptions, LogisticOptions, LSTMOptions
 
 DEFAULTS = Settings()
 PAIRS = [
@@ -23,6 +23,8 @@ PAIRS = [
     (DEFAULTS.risk, RiskLimits, set()),
     (DEFAULTS.ml_integration.features, ThreeClassOptions, set()),
     # These have their home in ml_integration.training.
+    (DEFAULTS.models.logistic, LogisticOptions, set()),
+    (DEFAULTS.models.lstm, LSTMOptions, {"device_type"}),
     (DEFAULTS.models.lightgbm, LightGBMOptions, {"max_bin", "device_type", "n_jobs"}),
     # n_jobs has its home there too; the rule of features per split stays scikit-learn's.
     (DEFAULTS.models.random_forest, ForestOptions, {"n_jobs", "max_features"}),

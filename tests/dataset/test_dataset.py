@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import pytest
 
 from crypto_bot.core.errors import ConfigError, DataError
 from crypto_bot.dataset import build_dataset
-from crypto_bot.features import S0_FEATURES, compute_features, feature
-from crypto_bot.labels import NextUpOptions, ThreeClassOptions, make_labels
+from crypto_bot.features import (
+    S0_FEATURES,
+    compute_features,
+    feature,
+    forget_feature,
+    register_feature,
+)
+from crypto_bot.labels import (
+    MetaLabelOptions,
+    NextUpOptions,
+    ThreeClassOptions,
+    TripleBarrierOptions,
+    WeightOptions,
+    average_uniqueness,
+    make_labels,
+)
 from training.learnable_rows import MINUTES_NS, market, plain_bars, walk
 
 FEW = ("rsi_14", "return_5", "sma_ratio")
@@ -97,6 +113,105 @@ def test_a_feature_undefined_everywhere_is_named_with_its_cause():
         build_dataset([plain_bars(np.full(900, 7.0))], feature_names=("stoch_k",))
 
 
+@pytest.mark.parametrize(
+    "labels",
+    [
+        NextUpOptions(horizon_bars=900),
+        ThreeClassOptions(horizon_minutes=5 * 900),
+        TripleBarrierOptions(horizon_bars=900),
+    ],
+)
+def test_a_horizon_longer_than_the_data_is_named(labels):
+    message = "horizon must be shorter than the data, was 900 bars of 5m where BTC/USDT.*has 900"
+    with pytest.raises(DataError, match=message):
+        build_dataset([plain_bars(walk(900))], feature_names=FEW, labels=labels)
+
+
+class Count(NamedTuple):
+    """Bars seen."""
+
+    bars: float
+
+
+@pytest.fixture
+def sometimes_infinite():
+    @register_feature(
+        "sometimes_infinite",
+        inputs=["close"],
+        start=Count(0.0),
+        warmup_bars=0,
+        settled_bars=0,
+        definition="infinite at every 50th bar, no number at the 7 before",
+    )
+    def step(state, x):
+        place = state.bars % 50.0
+        value = np.nan if place > 42.0 else x[0]
+        return Count(state.bars + 1.0), np.inf if place == 0.0 else value
+
+    yield "sometimes_infinite"
+    forget_feature("sometimes_infinite")
+
+
+def test_rows_with_an_infinite_or_missing_feature_are_dropped_and_counted(sometimes_infinite):
+    bars = plain_bars(walk(900))
+    data = build_dataset([bars], feature_names=(sometimes_infinite, "return_5"))
+    place = data.bar_index % 50
+    assert ((place > 0) & (place <= 42)).all()
+    candidates = np.arange(5, 895) % 50
+    assert data.dropped["undefined"] == ((candidates == 0) | (candidates > 42)).sum()
+    assert np.isfinite(data.features).all()
+
+
+def test_rows_weigh_the_same_unless_told():
+    data = build_dataset(market(), feature_names=FEW)
+    assert (data.weights == 1.0).all()
+
+
+@pytest.mark.parametrize("half_life_days", [None, 0.5])
+def test_weights_are_uniqueness_a_symbol_and_age_over_all_to_a_mean_of_one(half_life_days):
+    bars = market()
+    options = WeightOptions(half_life_days=half_life_days)
+    data = build_dataset(bars, feature_names=FEW, sample_every_bars=2, weights=options)
+    wanted = np.empty(len(data))
+    by_symbol = {each.symbol: each for each in bars}
+    for k, symbol in enumerate(data.symbols):
+        rows, own = data.symbol_index == k, by_symbol[symbol]
+        ends = np.searchsorted(own.close_time, data.label_end_ns[rows])
+        wanted[rows] = average_uniqueness(data.bar_index[rows], ends, len(own))
+    if half_life_days is not None:
+        age_days = (data.decided_at_ns.max() - data.decided_at_ns) / 86_400e9
+        wanted *= 0.5 ** (age_days / half_life_days)
+    assert data.weights == pytest.approx(wanted / wanted.mean())
+    assert data.weights.mean() == pytest.approx(1.0)
+    assert (data.weights > 0).all()
+
+
+def test_age_alone_and_labels_that_never_overlap():
+    data = build_dataset(market(), feature_names=FEW, sample_every_bars=5, weights=WeightOptions())
+    assert data.weights == pytest.approx(np.ones(len(data)))
+    old = WeightOptions(uniqueness=False, half_life_days=1.0)
+    aged = build_dataset(market(), feature_names=FEW, weights=old)
+    days = np.diff(aged.decided_at_ns) / 86_400e9
+    assert aged.weights[1:] / aged.weights[:-1] == pytest.approx(2.0**days)
+
+
+def test_a_dataset_of_meta_labels_has_one_row_a_trade():
+    options = MetaLabelOptions(parameters={"fast": 3, "slow": 8})
+    data = build_dataset(market(), feature_names=FEW, labels=options, minimum_rows=20)
+    labelled = sum(make_labels(each, options).is_labelled.sum() for each in market())
+    assert len(data) + data.dropped["unsettled"] >= labelled - 5
+    assert data.label_definition["strategy"] == "sma_cross"
+
+
+def test_the_rows_do_not_depend_on_how_many_threads_there_are(monkeypatch):
+    many = build_dataset(market(4), weights=WeightOptions())
+    monkeypatch.setattr("os.cpu_count", lambda: 1)
+    one = build_dataset(market(4), weights=WeightOptions())
+    assert np.array_equal(many.features, one.features)
+    assert np.array_equal(many.symbol_index, one.symbol_index)
+    assert np.array_equal(many.weights, one.weights)
+
+
 def test_labels_of_one_class_are_refused():
     with pytest.raises(DataError, match=r"at least two classes, were \{0: \d+, 1: 0\}"):
         build_dataset([plain_bars(np.full(900, 7.0))], feature_names=("return_5",))
@@ -147,9 +262,11 @@ def test_the_fingerprint_names_bars_features_labels_and_sampling():
         fingerprint(feature_names=FEW[::-1]),
         fingerprint(labels=NextUpOptions(horizon_bars=6)),
         fingerprint(sample_every_bars=2),
+        fingerprint(weights=WeightOptions()),
+        fingerprint(weights=WeightOptions(half_life_days=9)),
         fingerprint(),
     }
-    assert len(others) == 5
+    assert len(others) == 7
 
 
 def test_take_keeps_rows_together_and_order_is_required():

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from crypto_bot.core import Bars
-from crypto_bot.features import known_names
+from crypto_bot.features import feature, known_names
 from crypto_bot.features.catalogue import FAMILIES
 
 MINUTE_NS = 60_000_000_000
@@ -92,11 +92,17 @@ LAGGED = (
 """Values of some bars ago: of the bars, of longer bars, and of both."""
 
 
+def names_of_one_pair() -> tuple[str, ...]:
+    """Each known feature that needs one pair's bars and nothing else."""
+    found = map(feature, known_names())
+    return tuple(each.name for each in found if not (each.needs_market or each.needs_funding))
+
+
 def every_name() -> tuple[str, ...]:
-    """Each known feature, each family with narrow windows besides its usual ones, `LONGER`, `LAGGED`."""
+    """Each of them, each family with narrow windows besides its usual ones, `LONGER`, `LAGGED`."""
     narrow = (
         family.template.format(*(family.narrowest + step * k for k in range(len(family.windows))))
         for family in FAMILIES
         for step in (1, 4)
     )
-    return tuple(dict.fromkeys((*known_names(), *narrow, *LONGER, *LAGGED)))
+    return tuple(dict.fromkeys((*names_of_one_pair(), *narrow, *LONGER, *LAGGED)))

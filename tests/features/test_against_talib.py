@@ -100,6 +100,17 @@ def test_engulfing_is_talibs_where_both_candles_have_a_body(name):
     assert (np.unique(ours, return_counts=True)[1] > 100).all()
 
 
+@pytest.mark.parametrize("name", ["BTC_USDT-1h", "ETH_USDT-5m"])
+def test_three_outside_is_talibs_where_the_candles_have_bodies(name):
+    bars = real_bars(name)
+    theirs = np.sign(talib.CDL3OUTSIDE(bars.open, bars.high, bars.low, bars.close))
+    has_body = bars.open != bars.close
+    ours = compute_features(bars, ["three_outside"]).values[2:, 0]
+    three = has_body[2:] & has_body[1:-1] & has_body[:-2]
+    assert np.array_equal(ours[three], theirs[2:][three])
+    assert (np.unique(ours, return_counts=True)[1] > 20).all()
+
+
 def test_warmup_equals_talibs():
     bars = random_bars(400)
     later = dict.fromkeys(("stoch_k",), 2) | dict.fromkeys(("macd_line",), 8)

@@ -14,7 +14,7 @@ from crypto_bot.features import (
     feature,
     known_names,
 )
-from crypto_bot.features.catalogue import ALIASES, FAMILIES
+from crypto_bot.features.catalogue import ALIASES, EVERY_FAMILY
 from features.sample_bars import random_bars
 
 
@@ -48,6 +48,7 @@ def test_settled_bars_are_exact_for_windows_and_long_enough_for_averages():
         ("sma_100001", r"windows of sma_100001 must be 1 to 100000 bars, was 100001"),
         ("rsi_1", r"windows of rsi_1 must be 2 to 100000 bars, was 1"),
         ("macd_line_26_12", r"macd_line_26_12 must be fast then slow, was 26 before 12"),
+        ("fracdiff_100", r"windows of fracdiff_100 must be 1 to 99 bars, was 100"),
         ("close", r"feature must be a known name, was 'close'"),
     ],
 )
@@ -64,7 +65,7 @@ def test_known_names_are_sorted_and_all_resolve():
 
 def test_no_name_belongs_to_two_families():
     for name in known_names():
-        assert sum(f.pattern.fullmatch(name) is not None for f in FAMILIES) <= 1
+        assert sum(f.pattern.fullmatch(name) is not None for f in EVERY_FAMILY) <= 1
 
 
 @pytest.mark.parametrize(
@@ -83,7 +84,7 @@ def test_a_list_that_cannot_be_computed_is_refused(names, message):
 
 def test_every_family_and_short_name_is_documented():
     page = (Path(__file__).parents[2] / "docs" / "features.md").read_text()
-    for family in FAMILIES:
+    for family in EVERY_FAMILY:
         letters = "N" if len(family.windows) < 2 else "FSG"
         assert f"`{family.template.format(*letters)}`" in page, family.template
     lacking = [name for name in ALIASES if f"`{name}`" not in page]

@@ -11,6 +11,7 @@ from crypto_bot.labels import (
     LabelOptions,
     NextUpOptions,
     ThreeClassOptions,
+    label_options,
     make_labels,
     next_n_up_labels,
     three_class_labels,
@@ -109,6 +110,7 @@ def test_a_horizon_in_minutes_is_rounded_up_to_whole_bars(
     assert labels.end_bar[0] == horizon_bars
     assert labels.definition == {
         "name": "three_class",
+        "kind": "three_class",
         "horizon_minutes": minutes,
         "effective_horizon_minutes": effective,
         "horizon_bars": horizon_bars,
@@ -139,7 +141,7 @@ def test_the_kind_follows_the_type_of_the_options():
 
 def test_options_of_no_kind_are_refused():
     with pytest.raises(
-        ConfigError, match="options must be one of NextUpOptions, ThreeClassOptions"
+        ConfigError, match="options must be one of MetaLabelOptions, NextUpOptions, ThreeClass"
     ):
         make_labels(bars_of([1, 2]), LabelOptions())
 
@@ -157,3 +159,17 @@ def test_labels_cannot_be_written_to():
     labels = next_n_up_labels(bars_of(range(1, 9)))
     with pytest.raises(ValueError, match="read-only"):
         labels.values[0] = 1
+
+
+@pytest.mark.parametrize(
+    ("definition", "message"),
+    [
+        ({"kind": "three_clas"}, "label.kind must be one of meta, .*was three_clas; did you mean"),
+        ({"name": "next_5_up"}, "label.kind must be one of meta, next_up, .*was None"),
+        ({"kind": "three_class"}, "label must hold horizon_minutes, hold_threshold of ThreeClass"),
+        ({"kind": "next_up", "horizon_bars": 0}, "label.horizon_bars must be greater than"),
+    ],
+)
+def test_a_definition_that_cannot_be_read_back_is_named(definition, message):
+    with pytest.raises(ConfigError, match=message):
+        label_options(definition)

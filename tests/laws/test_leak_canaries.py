@@ -6,25 +6,58 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from benchmarks.truth.leak_cases import CLEAN, LEAKS
+from benchmarks.truth.leaks import run_canaries
 
-from crypto_bot.core.errors import LeakError
+from crypto_bot.core.errors import ConfigError, DataError, LeakError
 from crypto_bot.dataset import build_dataset
 from crypto_bot.features import S0_FEATURES, TRAINER_FEATURES, compute_features
 from crypto_bot.labels import NextUpOptions
 from crypto_bot.market import SimulationOptions, simulate_market
-from crypto_bot.splits import SPLITTERS, WalkForwardOptions, split_dataset
+from crypto_bot.predictors import LinearPredictor
+from crypto_bot.splits import SPLITTERS, KFoldOptions, WalkForwardOptions, split_dataset
+from crypto_bot.training import LogisticTrainer
 from crypto_bot.validation import (
+    check_bars_future_ignored,
+    check_decided_after_close,
     check_features_see_no_future,
+    check_labels_end_when_declared,
+    check_no_duplicate_rows,
+    check_panel_sees_no_future,
+    check_pipeline_ignores_later_rows,
+    check_pipeline_ignores_test_labels,
     check_predictions_out_of_sample,
     check_scaler_inside_fold,
     check_shuffled_labels_teach_nothing,
     check_split_purged,
+    check_target_not_in_features,
     out_of_sample,
     shuffled_label_score,
+    trainer_pipeline,
 )
 from validation_rows import BAR_NS, TREES, made_dataset, noise_dataset, walk_bars
 
 BARS = walk_bars(400)
+
+
+@pytest.mark.parametrize("case", LEAKS, ids=[case.name for case in LEAKS])
+def test_a_planted_leak_is_caught_by_the_check_named_for_it(case):
+    row = run_canaries([case])[0]
+    assert case.caught_by in row.reported
+    assert row.holds
+
+
+@pytest.mark.parametrize("case", CLEAN, ids=[case.name for case in CLEAN])
+def test_a_clean_twin_is_reported_by_no_check(case):
+    row = run_canaries([case])[0]
+    assert row.reported == ()
+    assert row.holds
+
+
+def test_there_are_twenty_different_leaks_and_twenty_clean_pipelines_at_least():
+    assert len({case.name for case in LEAKS}) == len(LEAKS) >= 20
+    assert len({case.name for case in CLEAN}) == len(CLEAN) >= 20
+    assert len({case.caught_by for case in LEAKS}) >= 8
 
 
 def next_return(bars):
@@ -154,14 +187,12 @@ def test_a_trainer_whose_model_carries_a_leaking_scaler_is_caught():
         name = "leaky"
 
         def fit(self, dataset):
-            model = TREES.fit(dataset)
+            model = LogisticTrainer().fit(dataset)
+            found = model.predictor
+            return replace(model, predictor=Leaky(found.model, found.feature_names, found.classes))
 
-            class Scaled:
-                feature_names = model.predictor.feature_names
-                classes = model.predictor.classes
-                scaler = (data.features.mean(axis=0), data.features.std(axis=0))
-
-            return replace(model, predictor=Scaled())
+    class Leaky(LinearPredictor):
+        scaler = (data.features.mean(axis=0), data.features.std(axis=0))
 
     with pytest.raises(LeakError, match="check_scaler_inside_fold"):
         out_of_sample(data, LeakyScaler(), split_dataset(data))
@@ -218,3 +249,78 @@ def test_features_chosen_by_the_labels_of_all_rows_show_as_an_edge_on_shuffled_l
     check_shuffled_labels_teach_nothing(data, TREES, splits)
     with pytest.raises(LeakError, match=r"check_shuffled_labels_teach_nothing: AUC must be 0\.5"):
         check_shuffled_labels_teach_nothing(data, TREES, splits, prepare=chosen_on_everything)
+
+
+def test_a_check_that_has_nothing_to_look_at_says_so():
+    data = noise_dataset(300)
+    splits = split_dataset(data, WalkForwardOptions(folds=2))
+    with pytest.raises(DataError, match="bars must be at least 20 to look for leaks in, was 19"):
+        check_panel_sees_no_future(lambda bars: [each.close for each in bars], [BARS, BARS[:19]])
+    with pytest.raises(DataError, match="bars must be at least 20"):
+        check_labels_end_when_declared(lambda bars: None, BARS[:5])
+    with pytest.raises(DataError, match="splits must hold at least one fold"):
+        check_pipeline_ignores_test_labels(trainer_pipeline(TREES), data, [])
+    with pytest.raises(DataError, match="fold 0 must give one prediction a test row, 100, was 3"):
+        check_pipeline_ignores_later_rows(lambda dataset, split: np.zeros(3), data, splits)
+    with pytest.raises(ConfigError, match=r"at_most_auc must be between 0\.5 and 1, was 1"):
+        check_target_not_in_features(data, at_most_auc=1.0)
+    with pytest.raises(DataError, match="bars must hold BTC/USDT, did not"):
+        check_decided_after_close(data, [])
+    with pytest.raises(DataError, match="rows must lie in its 100 bars, was 299"):
+        check_decided_after_close(data, [walk_bars(100)])
+
+    def idle(bars):
+        found = out_of_sample(data, TREES, splits)
+        return data, replace(found, fold=np.full(300, -1))
+
+    with pytest.raises(DataError, match="predictions must be of some row, were of none"):
+        check_bars_future_ignored(idle, [BARS])
+
+
+def test_a_row_made_from_later_bars_shows_by_its_absence():
+    data = noise_dataset(300)
+    splits = split_dataset(data, WalkForwardOptions(folds=2))
+    found = out_of_sample(data, TREES, splits)
+
+    def forgetful(bars):
+        if bars[0].close[-1] == BARS.close[-1]:
+            return data, found
+        kept = np.arange(5, 300)
+        cut = replace(found, probabilities=found.probabilities[5:], fold=found.fold[5:])
+        return data.take(kept), cut
+
+    with pytest.raises(LeakError, match="check_bars_future_ignored: rows decided by"):
+        check_bars_future_ignored(forgetful, [BARS])
+
+
+def test_the_leaks_found_are_named_with_row_feature_and_remedy():
+    data = noise_dataset(300)
+    table = np.column_stack((data.features, data.labels * 3.0))
+    known = made_dataset(table, data.labels)
+    with pytest.raises(LeakError, match=r"check_target_not_in_features: f4 must not tell label 0"):
+        check_target_not_in_features(known)
+    split = split_dataset(data, WalkForwardOptions(folds=2))[0]
+    doubled = data.features.copy()
+    doubled[split.train[3]] = doubled[split.test[1]]
+    with pytest.raises(
+        LeakError, match=rf"test row {split.test[1]} is training row 3 again \(1 rows"
+    ):
+        check_no_duplicate_rows(made_dataset(doubled, data.labels), split)
+    twice = replace(data, bar_index=np.maximum(np.arange(300) - 60, 0))
+    with pytest.raises(LeakError, match="must have no decision on both sides"):
+        check_no_duplicate_rows(
+            replace(twice, features=np.zeros((300, 4))),
+            replace(split, train=np.arange(60), test=np.arange(60, 90)),
+        )
+    late = replace(data, label_end_ns=data.decided_at_ns)
+    with pytest.raises(LeakError, match="row 0 must have a label that ends after its decision"):
+        check_decided_after_close(late, [walk_bars(300)])
+
+
+@pytest.mark.parametrize("trainer", [TREES, LogisticTrainer()])
+def test_our_own_trainers_pass_the_strictest_checks_on_every_kind_of_split(trainer):
+    data = noise_dataset(400, skill=0.5)
+    for options in (WalkForwardOptions(folds=2), KFoldOptions(folds=2)):
+        splits = split_dataset(data, options)
+        check_pipeline_ignores_test_labels(trainer_pipeline(trainer), data, splits)
+        check_pipeline_ignores_later_rows(trainer_pipeline(trainer), data, splits)

@@ -11,24 +11,43 @@ from crypto_bot.core.errors import DataError, LeakError, ModelError
 from crypto_bot.predictors import load_predictor
 from crypto_bot.splits import WalkForwardOptions, split_dataset
 from crypto_bot.training import (
+    CalibratedTrainer,
+    CalibrationOptions,
     ForestOptions,
     ForestTrainer,
+    InnerFolds,
     LightGBMOptions,
     LightGBMTrainer,
     LogisticOptions,
     LogisticTrainer,
+    LSTMTrainer,
+    SelectingTrainer,
+    SelectionOptions,
+    SoftVoteTrainer,
+    StackedTrainer,
     make_card,
 )
 from crypto_bot.validation import out_of_sample
+from training import network_runs
 from training.learnable_rows import dataset
 
 TREES = LightGBMTrainer(LightGBMOptions(n_estimators=8, num_leaves=7, n_jobs=1))
 LINE = LogisticTrainer()
+RIDGE = LogisticTrainer(LogisticOptions(l1_ratio=0))
+FOLDS = InnerFolds(folds=3)
 MODELS = {
     "forest": ForestTrainer(ForestOptions(n_estimators=8, n_jobs=1)),
     "lightgbm": TREES,
     "logistic": LINE,
-    "logistic_ridge": LogisticTrainer(LogisticOptions(l1_ratio=0)),
+    "lstm": LSTMTrainer(network_runs.LAWFUL),
+    "logistic_ridge": RIDGE,
+    "sigmoid": CalibratedTrainer(TREES, CalibrationOptions(folds=3, coverage=0.8)),
+    "isotonic": CalibratedTrainer(TREES, CalibrationOptions(folds=3, method="isotonic")),
+    "temperature": CalibratedTrainer(RIDGE, CalibrationOptions(folds=3, method="temperature")),
+    "soft_vote": SoftVoteTrainer([TREES, RIDGE], [1, 3]),
+    "stacked": StackedTrainer([TREES, RIDGE], options=FOLDS),
+    "selecting": SelectingTrainer(TREES, SelectionOptions(folds=2, repeats=1)),
+    "nested": CalibratedTrainer(SoftVoteTrainer([RIDGE, TREES]), CalibrationOptions(folds=2)),
 }
 DOUBLED = ("logistic_ridge",)
 """Kinds whose library promises that a doubled weight is the row given twice."""

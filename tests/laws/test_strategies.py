@@ -2,7 +2,7 @@
 
 from functools import cache
 from itertools import combinations
-from typing import get_args
+from typing import Literal, get_args, get_origin
 
 import numpy as np
 import pytest
@@ -45,7 +45,8 @@ def data_choices(name):
     """The defaults with each other choice of what data to use."""
     parameters = enrolled()[name].parameters
     for parameter in parameters.data_choices:
-        for choice in get_args(parameters.model_fields[parameter].annotation):
+        annotation = parameters.model_fields[parameter].annotation
+        for choice in get_args(annotation) if get_origin(annotation) is Literal else ():
             if choice != parameters.model_fields[parameter].default:
                 yield parameters().model_dump() | {parameter: choice}
 

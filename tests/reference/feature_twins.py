@@ -5,12 +5,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
-from crypto_bot.core import Bars
+from crypto_bot.core import Bar, Bars
 from crypto_bot.features import REGIMES, compute_features
 
 Series = np.ndarray
@@ -218,7 +219,7 @@ def inside(bars: Bars) -> Series:
     return np.where(np.isnan(high), NAN, is_within)
 
 
-def closing(bars: Bars, figure: Callable[[datetime], int]) -> Series:
+def closing(bars: Bars, figure: Callable[[datetime], float]) -> Series:
     times = (datetime.fromtimestamp(ns // 10**9, UTC) for ns in bars.close_time.tolist())
     return np.array([figure(time) for time in times], float)
 
@@ -246,6 +247,78 @@ def regime(bars: Bars) -> Series:
 def is_regime(bars: Bars, name: str) -> Series:
     codes = regime(bars)
     return np.where(np.isnan(codes), NAN, codes == REGIMES.index(name))
+
+
+def turn(bars: Bars, figure: Callable[[float], float], days: int) -> Series:
+    """`figure` of the angle of each close within its day or, from Monday on, its week."""
+    monday = datetime(1970, 1, 5, tzinfo=UTC).timestamp()
+    return closing(
+        bars, lambda t: figure(2 * np.pi * ((t.timestamp() - monday) / 86_400 / days % 1))
+    )
+
+
+def to_funding(time: datetime) -> int:
+    """Minute by minute until the hour is one of the exchange's."""
+    minutes = 1
+    while (time + timedelta(minutes=minutes)).strftime("%H:%M") not in ("00:00", "08:00", "16:00"):
+        minutes += 1
+    return minutes
+
+
+def fractional(bars: Bars, hundredths: int) -> Series:
+    """numpy's convolution with the binomial series by its gamma functions."""
+    order, weights = hundredths / 100, [1.0]
+    while True:
+        k = len(weights)
+        sign = 1 / (math.gamma(-order) * math.exp(math.lgamma(k + 1) - math.lgamma(k - order)))
+        if abs(sign) < 1e-4:
+            break
+        weights.append(sign)
+    weights[-1] -= sum(weights)
+    values, window = np.full(len(bars), NAN), len(weights)
+    if len(bars) >= window:
+        values[window - 1 :] = np.convolve(np.log(bars.close), weights, mode="valid")
+    return values
+
+
+def aligned_return(bars: Bars, window: int) -> Series:
+    values = returns(bars, window)
+    is_late = bars.open_time - before(bars.open_time.astype(float), window) != (
+        window * bars.interval_ns
+    )
+    return np.where(is_late, NAN, values)
+
+
+def triple(bars: Bars, rule: Callable[[Bar, Bar, Bar], bool]) -> Series:
+    """1 where the rule holds, -1 where it holds with every price's sign turned."""
+    rows, values = list(bars), np.full(len(bars), NAN)
+    for t in range(2, len(rows)):
+        three = rows[t - 2 : t + 1]
+        turned = [
+            row._replace(open=-row.open, high=-row.low, low=-row.high, close=-row.close)
+            for row in three
+        ]
+        values[t] = float(rule(*three)) - float(rule(*turned))
+    return values
+
+
+def reversal(first: Bar, second: Bar, third: Bar) -> bool:
+    return (
+        second.low == min(first.low, second.low, third.low)
+        and second.low not in (first.low, third.low)
+        and all(third.close > bar.high for bar in (first, second))
+    )
+
+
+def outside(first: Bar, second: Bar, third: Bar) -> bool:
+    covers = second.open < first.close < first.open < second.close
+    return covers and third.close > second.close
+
+
+def soldiers(first: Bar, second: Bar, third: Bar) -> bool:
+    rises = all(bar.close > bar.open for bar in (first, second, third))
+    opens = first.open <= second.open <= first.close and second.open <= third.open <= second.close
+    return rises and opens and first.close < second.close < third.close
 
 
 TWINS: dict[str, Callable[..., Series]] = {
@@ -311,6 +384,16 @@ TWINS: dict[str, Callable[..., Series]] = {
     "hour": lambda b: closing(b, lambda time: time.hour),
     "weekday": lambda b: closing(b, lambda time: time.weekday()),
     "minute_of_day": lambda b: closing(b, lambda time: 60 * time.hour + time.minute),
+    "hour_sin": lambda b: turn(b, np.sin, 1),
+    "hour_cos": lambda b: turn(b, np.cos, 1),
+    "weekday_sin": lambda b: turn(b, np.sin, 7),
+    "weekday_cos": lambda b: turn(b, np.cos, 7),
+    "minutes_to_funding": lambda b: closing(b, to_funding),
+    "fracdiff_{}": fractional,
+    "aligned_return_{}": aligned_return,
+    "three_bar_reversal": lambda b: triple(b, reversal),
+    "three_outside": lambda b: triple(b, outside),
+    "three_soldiers": lambda b: triple(b, soldiers),
     "regime": regime,
     "is_trending": lambda b: is_regime(b, "trending"),
     "is_sideways": lambda b: is_regime(b, "sideways"),
@@ -318,4 +401,26 @@ TWINS: dict[str, Callable[..., Series]] = {
     "is_breakout": lambda b: is_regime(b, "breakout"),
     "is_volatile": lambda b: is_regime(b, "volatile"),
     "obv": lambda b: np.cumsum(np.concatenate([b.volume[:1], signed_volume(b)[1:]])),
+}
+
+
+def _close_to(template: str) -> Callable[..., Series]:
+    return lambda bars, *windows: divide(bars.close, TWINS[template](bars, *windows)) - 1
+
+
+def _share(template: str) -> Callable[..., Series]:
+    return lambda bars, *windows: TWINS[template](bars, *windows) / bars.close
+
+
+LEVELS = ("donchian_high", "donchian_low", "keltner_upper", "keltner_lower", "linreg", "gma")
+TWINS |= {f"close_to_{name}_{{}}": _close_to(f"{name}_{{}}") for name in LEVELS}
+TWINS |= {
+    "close_to_pivot": _close_to("pivot"),
+    "macd_line_frac_{}_{}": _share("macd_line_{}_{}"),
+    "macd_signal_frac_{}_{}_{}": _share("macd_signal_{}_{}_{}"),
+    "macd_hist_frac_{}_{}_{}": _share("macd_hist_{}_{}_{}"),
+    "linreg_slope_frac_{}": _share("linreg_slope_{}"),
+    "linreg_deviation_frac_{}": _share("linreg_deviation_{}"),
+    "atr_sma_frac_{}_{}": _share("atr_sma_{}_{}"),
+    "true_range_frac_{}": _share("true_range_{}"),
 }

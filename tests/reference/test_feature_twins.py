@@ -28,7 +28,7 @@ def assert_close(values, twin, tolerance, rounding=0.0):
 
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.template)
 def test_a_family_agrees_with_its_twin_on_a_random_walk(family):
-    wide = tuple(3 * window + 1 for window in family.windows)
+    wide = tuple(min(3 * window + 1, family.widest) for window in family.windows)
     for windows in {family.windows, wide}:
         assert_close(*both(family, random_bars(700, seed=7), windows), 1e-9)
 
@@ -42,6 +42,8 @@ def test_a_family_agrees_with_its_twin_on_rough_bars(family, length, seed, wider
     # A MACD of flat prices is 0 or what rounding leaves of them. Jumps beside all but flat
     # stretches make both sides round differently.
     rounding = 1e-14 * bars.close.max() if "macd" in family.template else 0.0
+    if family.template.startswith("close_to"):  # The line through two closes ends at the last.
+        rounding = 1e-14
     assert_close(*both(family, bars, windows), 1e-7, rounding)
 
 

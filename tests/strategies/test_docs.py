@@ -19,11 +19,15 @@ def row(name, field):
         span = " or ".join(str(value) for value in get_args(field.annotation))
     elif field.annotation is bool:
         span = "true or false"
+    elif field.annotation is str:
+        span = "the name of a strategy"
+    elif get_origin(field.annotation) is tuple:
+        span = "names and values"
     else:
         low = next(rule.ge for rule in field.metadata if hasattr(rule, "ge"))
         high = next(rule.le for rule in field.metadata if hasattr(rule, "le"))
         span = f"{low} to {high}"
-    return f"| {name} | {field.default} | {span} | {field.description} |"
+    return f"| {name} | {field.get_default(call_default_factory=True)} | {span} | {field.description} |"
 
 
 def section(name):

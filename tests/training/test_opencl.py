@@ -34,10 +34,10 @@ print(json.dumps({"device": gpu.device, "apart": float(apart)}))
 def environment(folder):
     """PoCL's wheel registers its driver by a relative path, which LightGBM's loader does not follow."""
     found = {**os.environ, "POCL_CACHE_DIR": str(folder)}
-    wheel = find_spec("pocl_binary_distribution")
+    wheel = find_spec("pyopencl")
     if wheel is not None and "OCL_ICD_FILENAMES" not in found:
-        root = Path(next(iter(wheel.submodule_search_locations)))
-        found["OCL_ICD_FILENAMES"] = str(next(iter(root.rglob("libpocl*.so*"))))
+        for driver in Path(wheel.origin).parent.rglob("libpocl*.so*"):
+            found["OCL_ICD_FILENAMES"] = str(driver)
     found["PYTHONPATH"] = os.pathsep.join(
         [str(Path(__file__).resolve().parents[1]), found.get("PYTHONPATH", "")]
     )

@@ -9,9 +9,11 @@ import pytest
 
 from crypto_bot.core.errors import ConfigError, DataError
 from crypto_bot.dataset import build_dataset
-from crypto_bot.labels import NextUpOptions, ThreeClassOptions
+from crypto_bot.engine import ExitOptions, exits_for, simulate
+from crypto_bot.labels import MetaLabelOptions, NextUpOptions, ThreeClassOptions
 from crypto_bot.market import SimulationOptions, simulate_market
 from crypto_bot.splits import (
+    KFoldOptions,
     WalkForwardOptions,
     WindowMode,
     split_dataset,
@@ -19,7 +21,13 @@ from crypto_bot.splits import (
     walk_forward_splits,
 )
 from crypto_bot.strategies import get_strategy
-from crypto_bot.validation import out_of_sample, prediction_columns, trade_out_of_sample
+from crypto_bot.validation import (
+    class_baseline,
+    every_bar_columns,
+    out_of_sample,
+    prediction_columns,
+    trade_out_of_sample,
+)
 from validation_rows import BAR_NS, TREES, made_dataset, noise_dataset, walk_bars
 
 NAMES = ("sma_ratio", "rsi_14", "return_5d", "volume_ratio")
@@ -136,6 +144,53 @@ def test_predictions_are_traded_on_the_tested_stretch_alone(market, predicted):
         assert result.trades["entry_time"].min() >= found.start_ns
 
 
+@pytest.fixture(scope="module")
+def bets(market):
+    """Meta-labels on a quick cross, their predictions, and the strategy that follows them."""
+    primary = {"strategy": "sma_cross", "parameters": {"fast": 3, "slow": 8}}
+    data = build_dataset(market, feature_names=NAMES, labels=MetaLabelOptions(**primary))
+    options = WalkForwardOptions(folds=3, minimum_train_rows=30)
+    found = out_of_sample(data, TREES, split_dataset(data, options))
+    return data, found, primary
+
+
+def test_a_meta_model_is_asked_at_every_bar_and_never_before_its_labels_were_known(market, bets):
+    data, found, _ = bets
+    for bars in market:
+        columns = every_bar_columns(data, found, bars)
+        known = np.isfinite(columns["p_up"])
+        assert known.sum() > 3 * np.isfinite(prediction_columns(data, found, bars)["p_up"]).sum()
+        assert bars.close_time[known].min() >= found.start_ns
+        assert bars.close_time[known].max() <= found.end_ns
+        rows = np.flatnonzero(found.is_tested & (data.symbol_index == market.index(bars)))
+        at = data.bar_index[rows]
+        assert np.array_equal(columns["p_up"][at], found.probabilities[rows, 1])
+
+
+def test_a_meta_model_is_traded_as_a_choice_among_the_primarys_own_trades(market, bets):
+    data, found, primary = bets
+    chosen = get_strategy("meta", **primary, threshold=0.5)
+    results = trade_out_of_sample(data, found, market, chosen)
+    followed = get_strategy("sma_cross", **primary["parameters"])
+    for bars, result in zip(market, results, strict=True):
+        whole = simulate(
+            bars, followed.signals_on(bars), exits=exits_for(followed, ExitOptions())
+        ).trades
+        own = result.trades[result.trades["exit_bar"] >= 0]
+        theirs = dict(zip(whole["entry_time"].tolist(), whole["exit_time"].tolist(), strict=True))
+        assert 0 < len(own) < (whole["entry_time"] >= found.start_ns).sum()
+        assert [theirs[trade["entry_time"]] for trade in own] == own["exit_time"].tolist()
+
+
+def test_every_bar_is_predicted_by_folds_that_knew_only_the_past(market, bets):
+    data, found, _ = bets
+    split = found.splits[0]
+    later = replace(split, train=np.concatenate((split.train, [len(data) - 1])))
+    peeking = replace(found, splits=(later, *found.splits[1:]))
+    with pytest.raises(DataError, match="must train only on labels known before its test"):
+        every_bar_columns(data, peeking, market[0])
+
+
 def test_folds_cover_pooled_symbols_by_time_and_count_their_embargo_in_bars(market):
     data = build_dataset(market, feature_names=NAMES)
     for split in split_dataset(data, WalkForwardOptions(folds=3, embargo_bars=7)):
@@ -202,3 +257,55 @@ def test_no_split_or_a_row_tested_twice_is_refused():
         out_of_sample(data, TREES, [])
     with pytest.raises(DataError, match="must test rows no other fold tests"):
         out_of_sample(data, TREES, [splits[0], replace(splits[0], fold=1)])
+
+
+def test_a_fold_of_one_class_is_named_and_nothing_is_trained():
+    data = noise_dataset(600)
+    labels = data.labels.copy()
+    labels[:120] = 1
+    data = replace(data, labels=labels)
+    splits = split_dataset(data)
+    with pytest.raises(
+        DataError, match=r"fold 0 from 2024-01-01T.* at least two classes, had \{0: 0, 1: 85\}"
+    ):
+        out_of_sample(data, TREES, splits)
+    assert out_of_sample(data, TREES, splits[1:]).is_tested.any()
+
+
+def test_a_test_stretch_of_one_class_is_judged_all_the_same():
+    data = noise_dataset(600)
+    labels = data.labels.copy()
+    labels[500:] = 1
+    data = replace(data, labels=labels)
+    scores = class_baseline(data, out_of_sample(data, TREES, split_dataset(data)[-1:]))
+    assert scores.rows == 100
+    assert scores.balanced_accuracy == scores.accuracy
+
+
+@pytest.mark.parametrize(("row", "verb"), [(77, "learn"), (577, "learn"), (130, "predict")])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_feature_that_is_no_number_is_named_with_its_row(row, verb, value):
+    data = noise_dataset(600)
+    features = data.features.copy()
+    features[row, 2] = value
+    data = replace(data, features=features)
+    splits = split_dataset(data, WalkForwardOptions(folds=4))
+    splits = splits if row != 577 else split_dataset(data, KFoldOptions(folds=3))
+    with pytest.raises(
+        DataError, match=rf"must {verb} from finite features, f2 was {value} at row {row}"
+    ):
+        out_of_sample(data, TREES, splits)
+
+
+def test_a_feature_named_twice_is_refused():
+    data = replace(noise_dataset(600), feature_names=("f0", "f1", "f0", "f3"))
+    with pytest.raises(DataError, match="must have each feature once, had f0 twice or more"):
+        out_of_sample(data, TREES, split_dataset(data))
+
+
+@pytest.mark.parametrize("options", [WalkForwardOptions(), KFoldOptions()])
+def test_labels_that_reach_beyond_the_data_leave_nothing_to_learn_from(options):
+    data = noise_dataset(600)
+    data = replace(data, label_end_ns=data.decided_at_ns + 10_000 * BAR_NS)
+    with pytest.raises(DataError, match=r"fold 0 from .* train rows, was 0 \(\d+ purged\)"):
+        split_dataset(data, options)

@@ -14,7 +14,7 @@ from crypto_bot.adapters.backtrader_models import load_model
 from crypto_bot.adapters.backtrader_package import bt
 from crypto_bot.core.arrays import PerRow
 from crypto_bot.core.errors import ConfigError
-from crypto_bot.core.models import Predictor, class_column
+from crypto_bot.core.models import Predictor, class_column, side_columns
 from crypto_bot.core.orders import ExitReason
 from crypto_bot.engine import settled_bars
 from crypto_bot.strategies import get_strategy
@@ -125,7 +125,6 @@ class MLStrategy(bt.Strategy):  # type: ignore[misc]
         self._rule = get_strategy(
             "model", threshold=self.p.prediction_threshold, allow_short=self.p.allow_short
         )
-        self._down = -1 if -1 in self.model.classes else 0
         settled = settled_bars(names, timeframe_of(self.data))
         self._first = max(settled + 1, self.p.minperiod) - len(self.p.history or ())
         self.orders: list[Any] = []
@@ -150,9 +149,12 @@ class MLStrategy(bt.Strategy):  # type: ignore[misc]
     def _model(self) -> Predictor:
         if self.p.predictor is not None:
             given: Predictor = self.p.predictor
+            self._thresholds: dict[str, float] = {}
             return given
         symbol = self.p.symbol or self.data._name or None
-        return load_model(self.p.model_path, symbol, self.p.scaler_path)[0]
+        predictor, card = load_model(self.p.model_path, symbol, self.p.scaler_path)
+        self._thresholds = card.thresholds
+        return predictor
 
     def next(self) -> None:
         """Predict at this close, and act on it."""
@@ -160,14 +162,13 @@ class MLStrategy(bt.Strategy):  # type: ignore[misc]
             return  # another feed's bar
         self._seen = len(self.data)
         date, close = shown_time(self.data), self.data.close[0]
-        up, down = self._probabilities(self.get_current_features())
+        up, columns = self._probabilities(self.get_current_features())
         self.predictions.append(Prediction(date, close, up))
         if self.position:
             self.positions_info.append(self._position_info(date, close))
             return
         if self._entry is not None or self._seen < self._first:
             return
-        columns = {"p_up": np.array([up]), "p_down": np.array([down])}
         direction = int(self._rule.signals(columns).direction[0])
         if direction > 0:
             self.buy_with_risk_management()
@@ -178,12 +179,11 @@ class MLStrategy(bt.Strategy):  # type: ignore[misc]
         """The features of the bar just closed, float64 (features,) in the model's order."""
         return values_now(self.features)
 
-    def _probabilities(self, values: PerRow) -> tuple[float, float]:
-        """Of a rise and of a fall, by the classes' names."""
+    def _probabilities(self, values: PerRow) -> tuple[float, dict[str, PerRow]]:
+        """Of a rise, and of either side as the rule reads them: NaN where the model abstains."""
         found = self.model.predict_proba(values.reshape(1, -1))
-        columns = (class_column(self.model, label, found) for label in (1, self._down))
-        up, down = (float(column[0]) for column in columns)
-        return up, down
+        up = float(class_column(self.model, 1, found)[0])
+        return up, side_columns(self.model.classes, found, self._thresholds)
 
     def buy_with_risk_management(self) -> None:
         """Buy at the next open; stop and target follow the fill."""

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from crypto_bot.core import Bars, Predictor
+from crypto_bot.core import Bars, ModelCard, Predictor
 from crypto_bot.core.arrays import Index, PerBarFeature
-from crypto_bot.core.models import class_column
+from crypto_bot.core.models import side_columns
 from crypto_bot.dataset import Dataset
 from crypto_bot.engine import BacktestResult
 from crypto_bot.features import compute_features
@@ -50,7 +50,7 @@ def champion_evidence(
     judged = card.gate.get("evidence", {})
     if (judged.get("start_ns"), judged.get("end_ns")) == (start_ns, end_ns):
         return ChampionEvidence(version, judged.get("sharpe"), start_ns, end_ns)
-    theirs = pool_results(trade(_predicted(dataset, predictions, predictor, bars)))
+    theirs = pool_results(trade(_predicted(dataset, predictions, predictor, card, bars)))
     return ChampionEvidence(version, theirs.sharpe, start_ns, end_ns)
 
 
@@ -61,19 +61,25 @@ def incumbent(registry: FolderRegistry, symbol: str, run_id: str) -> str | None:
 
 
 def _predicted(
-    dataset: Dataset, predictions: OutOfSample, predictor: Predictor, bars: Sequence[Bars]
+    dataset: Dataset,
+    predictions: OutOfSample,
+    predictor: Predictor,
+    card: ModelCard,
+    bars: Sequence[Bars],
 ) -> OutOfSample:
-    """The champion's probabilities of up and down on the rows the challenger was tested on."""
+    """The champion's probabilities of up and down on the rows the challenger was tested on.
+
+    NaN where the champion abstains; the challenger's models, and so their bands, are left out.
+    """
     rows = np.flatnonzero(predictions.is_tested)
     found = predictor.predict_proba(_features(dataset, rows, predictor.feature_names, bars))
-    up = class_column(predictor, 1, found)
-    down = class_column(predictor, _down(predictor.classes), found)
+    up, down = side_columns(predictor.classes, found, card.thresholds).values()
     sides = {1: up, _down(dataset.classes): down}
     probabilities = np.full_like(predictions.probabilities, np.nan)
     probabilities[rows] = np.column_stack(
         [sides.get(label, 1.0 - up - down) for label in dataset.classes]
     )
-    return replace(predictions, probabilities=probabilities)
+    return replace(predictions, probabilities=probabilities, models=())
 
 
 def _down(classes: tuple[int, ...]) -> int:

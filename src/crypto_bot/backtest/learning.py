@@ -109,7 +109,9 @@ def _examine_fixed(
     start_ns: int,
     funding: Mapping[str, FundingRates],
 ) -> Examined:
-    whole = build_dataset(known, feature_names=recipe.feature_names, labels=recipe.labels)
+    whole = build_dataset(
+        known, feature_names=recipe.feature_names, labels=recipe.labels, weights=recipe.weights
+    )
     dataset = whole.take(whole.decided_at_ns >= start_ns)
     splits = thinned(split_dataset(dataset, walk_forward_options(bench)), dataset)
     predictions = out_of_sample(dataset, recipe.trainer, splits)

@@ -2,21 +2,39 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from crypto_bot.backtest.workbench import Workbench
 from crypto_bot.core import ModelCard
 from crypto_bot.core.errors import ConfigError
+from crypto_bot.core.timeframes import MINUTE_NS, timeframe_ns
 from crypto_bot.engine import ExitOptions, Reentry, SignalExit
-from crypto_bot.features import S0_FEATURES
+from crypto_bot.features import S0_FEATURES, feature, load_feature_set, sequence_features
 from crypto_bot.gate import GateOptions
-from crypto_bot.labels import LabelOptions, NextUpOptions, ThreeClassOptions
+from crypto_bot.labels import (
+    LabelOptions,
+    NextUpOptions,
+    ThreeClassOptions,
+    TrendScanningOptions,
+    TripleBarrierOptions,
+    WeightOptions,
+)
 from crypto_bot.splits import WalkForwardOptions, WindowMode
 from crypto_bot.training import (
+    CalibratedTrainer,
+    CalibrationOptions,
     ForestOptions,
     ForestTrainer,
     LightGBMOptions,
     LightGBMTrainer,
+    LogisticOptions,
+    LogisticTrainer,
+    LSTMOptions,
+    LSTMTrainer,
+    SelectingTrainer,
+    SoftVoteTrainer,
+    StackedTrainer,
     Trainer,
 )
 from crypto_bot.tuning import ModelSearchOptions, ModelSetting, ModelSpace, NestedOptions
@@ -32,6 +50,7 @@ class Recipe:
     threshold : a side needs a probability above this
     signal_exit : what the model's silence does to a position
     setting : what a search chose, None where nothing was searched
+    weights : how rows count in training; None: all alike
     """
 
     symbol: str
@@ -41,6 +60,7 @@ class Recipe:
     feature_names: tuple[str, ...] = S0_FEATURES
     signal_exit: SignalExit = SignalExit.FLAT
     setting: ModelSetting | None = None
+    weights: WeightOptions | None = None
 
     @property
     def name(self) -> str:
@@ -75,16 +95,85 @@ AnyRecipe = Recipe | SearchRecipe
 def recipes(bench: Workbench, symbol: str, lead: str) -> list[AnyRecipe]:
     """The configured kinds of model: all pairs pooled, but for S0's forest on the leading pair."""
     settings = bench.settings
-    threshold = settings.paper.prediction_threshold
     found: list[AnyRecipe] = []
-    if "lightgbm" in settings.models.trainers:
-        found.append(Recipe(symbol, lightgbm_trainer(bench), three_class(bench), threshold))
-    if "random_forest" in settings.models.trainers:
-        forest = settings.models.random_forest.of(ForestOptions, n_jobs=settings.workers)
-        found.append(Recipe(lead, ForestTrainer(forest), NextUpOptions(), threshold))
-    if "search" in settings.models.trainers:
-        found.append(SearchRecipe(symbol, nested_options(bench)))
+    for kind in settings.models.trainers:
+        if kind == "random_forest":
+            forest = settings.models.random_forest.of(ForestOptions, n_jobs=settings.workers)
+            threshold = settings.paper.prediction_threshold
+            found.append(Recipe(lead, ForestTrainer(forest), NextUpOptions(), threshold))
+        elif kind == "search":
+            found.append(SearchRecipe(symbol, nested_options(bench), feature_names(bench)))
+        else:
+            found.append(pooled_recipe(bench, symbol, kind))
     return found
+
+
+def pooled_recipe(bench: Workbench, symbol: str, kind: str) -> Recipe:
+    """A kind of model on the configured features, label and rows, its probabilities corrected."""
+    models, names = bench.settings.models, feature_names(bench)
+    trainer = trainer_of(bench, kind)
+    if models.selection and kind != "lstm":
+        trainer = SelectingTrainer(trainer)
+    if models.calibration != "none":
+        options = CalibrationOptions(method=models.calibration, coverage=models.coverage)
+        trainer = CalibratedTrainer(trainer, options)
+    return Recipe(
+        symbol,
+        trainer,
+        label_of_settings(bench),
+        bench.settings.paper.prediction_threshold,
+        sequence_features(names, models.lstm.look_back) if kind == "lstm" else names,
+        weights=_weights(bench),
+    )
+
+
+def trainer_of(bench: Workbench, kind: str) -> Trainer:
+    """The trainer of this name as configured."""
+    models = bench.settings.models
+    if kind == "lightgbm":
+        return lightgbm_trainer(bench)
+    if kind == "logistic":
+        return LogisticTrainer(models.logistic.of(LogisticOptions))
+    if kind == "lstm":
+        return LSTMTrainer(models.lstm.of(LSTMOptions))
+    members: list[Trainer] = [
+        lightgbm_trainer(bench),
+        LogisticTrainer(models.logistic.of(LogisticOptions)),
+    ]
+    return SoftVoteTrainer(members) if kind == "soft_vote" else StackedTrainer(members)
+
+
+def feature_names(bench: Workbench) -> tuple[str, ...]:
+    """Of the configured feature set."""
+    chosen = load_feature_set(bench.settings.models.feature_set)
+    alone = [feature(name) for name in chosen.features]
+    wider = [each.name for each in alone if each.needs_market or each.needs_funding]
+    if wider:
+        raise ConfigError(
+            "models.feature_set must hold features of one pair's candles, which a live bar has, "
+            f"{chosen.name} holds {', '.join(wider)}; train on those through build_dataset"
+        )
+    return chosen.features
+
+
+def label_of_settings(bench: Workbench) -> LabelOptions:
+    """The configured label; its horizon is guide S1's in minutes, rounded up to whole bars."""
+    label = bench.settings.ml_integration.features
+    kind = bench.settings.models.label
+    if kind == "three_class":
+        return three_class(bench)
+    interval_ns = timeframe_ns(bench.settings.data.base_timeframe)
+    bars = max(1, math.ceil(label.horizon_minutes * MINUTE_NS / interval_ns))
+    if kind == "next_up":
+        return NextUpOptions(horizon_bars=bars)
+    if kind == "triple_barrier":
+        return TripleBarrierOptions(horizon_bars=bars)
+    return TrendScanningOptions(maximum_bars=max(bars, TrendScanningOptions().minimum_bars))
+
+
+def _weights(bench: Workbench) -> WeightOptions | None:
+    options = bench.settings.models.weights.of(WeightOptions)
+    return options if options.uniqueness or options.half_life_days is not None else None
 
 
 def fixed_recipes(bench: Workbench, symbol: str, lead: str) -> list[Recipe]:
@@ -120,7 +209,7 @@ def nested_options(bench: Workbench) -> NestedOptions:
         models=search.models,
         labels=search.labels,
         horizon_bars=search.horizon_bars,
-        open_share=search.open_share,
+        open_shares=search.open_shares,
         signal_exits=tuple(SignalExit(each) for each in search.signal_exits),
     )
     _check_labels_alike(space)

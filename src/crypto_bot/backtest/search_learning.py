@@ -112,7 +112,7 @@ def joined_predictions(judged: Sequence[JudgedStretch], dataset: Dataset) -> Out
         found,
         fold,
         dataset.classes,
-        (),
+        tuple(stretch.predictions.models[0] for stretch in judged),
         tuple(stretch.predictions.splits[0] for stretch in judged),
         min(stretch.predictions.start_ns for stretch in judged),
         max(stretch.predictions.end_ns for stretch in judged),

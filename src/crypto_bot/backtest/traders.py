@@ -31,6 +31,7 @@ def model_trader(bench: Workbench, learned: Learned, exits: ExitOptions) -> Trad
         threshold=learned.recipe.threshold,
         allow_short=bench.sizing.allow_short,
         trained_until_ns=int(learned.dataset.label_end_ns.max()),
+        thresholds=card.thresholds,
     )
     why = learned.verdict.reason
     symbols = learned.dataset.symbols
@@ -55,6 +56,7 @@ def champion_trader(bench: Workbench, universe: Universe, hold_out_ns: int) -> T
         threshold=card.thresholds["open"],
         allow_short=bench.sizing.allow_short,
         trained_until_ns=trained_until_ns,
+        thresholds=card.thresholds,
     )
     why = f"nothing new was promoted; champion {version} of an earlier turn trades"
     exits = card_exits(bench, card)

@@ -15,7 +15,7 @@ from crypto_bot.core.arrays import PerBarDirection, PerBarFeature, PerRowClass
 from crypto_bot.core.bars import OHLCV
 from crypto_bot.core.errors import DataError, ModelError
 from crypto_bot.core.funding import FundingRates
-from crypto_bot.core.models import class_column
+from crypto_bot.core.models import side_columns
 from crypto_bot.core.timeframes import SECOND_NS, Clock, iso_time
 from crypto_bot.dataset import Dataset, build_dataset
 from crypto_bot.engine import BacktestResult, simulate
@@ -223,13 +223,9 @@ def _signals(bench: Workbench, model: ChosenModel, probabilities: PerRowClass) -
     strategy = get_strategy(
         "model", threshold=_threshold(bench, model), allow_short=bench.sizing.allow_short
     )
-    predictor = model.predictor
-    down = -1 if -1 in predictor.classes else 0
-    columns = {
-        name: class_column(predictor, label, probabilities)
-        for name, label in (("p_up", 1), ("p_down", down))
-    }
-    return strategy.signals(columns)
+    return strategy.signals(
+        side_columns(model.predictor.classes, probabilities, model.card.thresholds)
+    )
 
 
 def _are_probabilities(found: PerRowClass) -> bool:
@@ -254,6 +250,7 @@ def _live_agrees(bench: Workbench, model: ChosenModel, stretch: Stretch, signals
         model.predictor,
         threshold=_threshold(bench, model),
         allow_short=bench.sizing.allow_short,
+        thresholds=model.card.thresholds,
     ).started(names)
     live = [maker.decide(stream.update(bar), bar) for bar in bars[start:]]
     backtested = zip(

@@ -66,6 +66,12 @@ def _opencl(settings: Settings, machine: Machine) -> str | None:
     return _device(settings, machine)
 
 
+def _uncalibrated(settings: Settings, _machine: Machine) -> str | None:
+    if settings.models.coverage is None or settings.models.calibration != "none":
+        return None
+    return "a band is learned together with a calibration; set models.calibration"
+
+
 def _windows(_settings: Settings, machine: Machine) -> str | None:
     if machine.platform != "win32":
         return "not Windows"
@@ -274,6 +280,13 @@ KEY_STATUS: dict[str, Effect] = {
     "sweep.parameter_sets": Effect(_SWEEP),
     "models.trainers": Effect("models that are trained and judged"),
     **_each(
+        "models",
+        ("feature_set", "label", "calibration", "selection"),
+        Effect("every trainer but random_forest, which is the first guide's own, and search"),
+    ),
+    "models.coverage": Effect("which decisions of a model are traded", unless=_uncalibrated),
+    **_each("models.weights", ("uniqueness", "half_life_days"), Effect("rows of pooled models")),
+    **_each(
         "models.lightgbm",
         (
             "n_estimators",
@@ -283,7 +296,12 @@ KEY_STATUS: dict[str, Effect] = {
             "min_data_in_leaf",
             "subsample",
             "colsample_bytree",
+            "lambda_l1",
             "lambda_l2",
+            "early_stopping_rounds",
+            "early_stopping_frac",
+            "early_stopping_embargo_bars",
+            "monotone_constraints",
             "class_weight",
             "seed",
         ),
@@ -298,6 +316,45 @@ KEY_STATUS: dict[str, Effect] = {
         "models.random_forest",
         ("n_estimators", "random_state", "max_depth", "min_samples_leaf", "class_weight"),
         Effect("the random forest"),
+    ),
+    **_each(
+        "models.logistic",
+        ("C", "l1_ratio", "class_weight", "max_iter", "seed"),
+        Effect("the trainers logistic, soft_vote and stacked"),
+    ),
+    **_each(
+        "models.lstm",
+        (
+            "look_back",
+            "units",
+            "dropout",
+            "learning_rate",
+            "epochs",
+            "batch_size",
+            "patience",
+            "validation_fraction",
+            "embargo_bars",
+            "class_weight",
+            "seed",
+        ),
+        Effect("the trainer lstm"),
+    ),
+    **_each(
+        "models.search",
+        (
+            "trials",
+            "folds",
+            "sampler",
+            "prune",
+            "seed",
+            "models",
+            "labels",
+            "horizon_bars",
+            "open_shares",
+            "signal_exits",
+            "storage_folder",
+        ),
+        Effect("the trainer search"),
     ),
     **_each("validation", ("folds", "mode"), Effect("walk-forward test of every model")),
     "validation.holdout_frac": Effect("where development ends and the paper session begins"),

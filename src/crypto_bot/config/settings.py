@@ -22,6 +22,7 @@ from crypto_bot.config.guide import (
     Schedule,
     WindowsSettings,
 )
+from crypto_bot.config.model_sections import ModelSettings
 from crypto_bot.config.section import Section
 from crypto_bot.config.stages import (
     CostSettings,
@@ -30,7 +31,6 @@ from crypto_bot.config.stages import (
     GateSettings,
     JournalSettings,
     LoggingSettings,
-    ModelSettings,
     PaperSettings,
     PortfolioSettings,
     RegistrySettings,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 from pydantic import Field
 
-from crypto_bot.core.arrays import PerBarFeature, PerRowClass
+from crypto_bot.core.arrays import PerBarFeature, PerRow, PerRowClass
 from crypto_bot.core.errors import ModelError
 from crypto_bot.core.options import Options
 
@@ -82,3 +82,34 @@ def class_column(
     if label not in predictor.classes:
         return np.zeros(len(probabilities))
     return np.ascontiguousarray(probabilities[:, predictor.classes.index(label)])
+
+
+def side_columns(
+    classes: Sequence[int], probabilities: PerRowClass, thresholds: Mapping[str, float]
+) -> dict[str, PerRow]:
+    """`p_up` and `p_down` of each row, as the strategy `model` reads them; NaN where a model abstains.
+
+    Parameters
+    ----------
+    classes : label of each probability column; up is 1, down is -1, or 0 of 0 and 1
+    probabilities : float64 (rows, classes)
+    thresholds : a card's; with `band_up` and `band_down` (and `band_hold`) in it a row has a side
+                 only where that side's probability alone reaches its threshold
+
+    A side that is none of the classes has probability 0.
+    """
+    down = -1 if -1 in classes else 0
+    columns: dict[str, PerRow] = {
+        name: np.ascontiguousarray(probabilities[:, classes.index(label)])
+        if label in classes
+        else np.zeros(len(probabilities))
+        for name, label in (("p_up", 1), ("p_down", down))
+    }
+    if "band_up" not in thresholds:
+        return columns
+    is_up = columns["p_up"] >= thresholds["band_up"]
+    is_down = columns["p_down"] >= thresholds["band_down"]
+    has_side = is_up ^ is_down
+    if down == -1 and 0 in classes:
+        has_side &= ~(probabilities[:, classes.index(0)] >= thresholds["band_hold"])
+    return {name: np.where(has_side, column, np.nan) for name, column in columns.items()}

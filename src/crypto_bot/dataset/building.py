@@ -4,19 +4,36 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from crypto_bot.core import Bars
-from crypto_bot.core.arrays import PerBarFeature
+from crypto_bot.core.arrays import Index, PerBarFeature
 from crypto_bot.core.errors import ConfigError, DataError
+from crypto_bot.core.funding import FundingRates
 from crypto_bot.dataset.rows import ARRAYS, Dataset
-from crypto_bot.features import S0_FEATURES, compute_features, feature
-from crypto_bot.labels import LabelOptions, NextUpOptions, make_labels
+from crypto_bot.features import (
+    S0_FEATURES,
+    FeatureTable,
+    compute_features,
+    compute_panel,
+    feature,
+)
+from crypto_bot.labels import (
+    LabelOptions,
+    NextUpOptions,
+    WeightOptions,
+    average_uniqueness,
+    make_labels,
+    time_decay,
+)
 
 MINIMUM_ROWS = 100
 """Fewer rows than this teach nothing that could be told from luck."""
@@ -39,6 +56,8 @@ def build_dataset(
     labels: LabelOptions | None = None,
     sample_every_bars: int = 1,
     minimum_rows: int = MINIMUM_ROWS,
+    weights: WeightOptions | None = None,
+    funding: Mapping[str, FundingRates] | None = None,
 ) -> Dataset:
     """Compute features and labels of each symbol's bars and keep the rows that are fit to learn from.
 
@@ -51,29 +70,43 @@ def build_dataset(
         that all symbols are sampled at the same moments; the label's horizon in bars gives labels
         that never overlap
     minimum_rows : fewer are refused
+    weights : how rows count in training, to a mean of 1; None: all the same
+    funding : payments by symbol, needed for features of funding only
 
     Raises
     ------
     ConfigError    unknown, duplicate or never-settling feature
-    DataError      nothing to learn from: no bars, mixed timeframes, one class, too few rows, or a
-                   feature that is undefined on every row (flat prices, no volume)
+    DataError      nothing to learn from: no bars, mixed timeframes, one class, too few rows, a label
+                   horizon longer than the data, or a feature that is undefined on every row (flat
+                   prices, no volume)
 
     Notes
     -----
     Looks ahead by the label's horizon: `label_end_ns` says how far. Rows are dropped, never filled:
     before every feature is settled, without a label (tail, outages), off the sampling grid, or with
-    a NaN or infinite feature; `dropped` counts them.
+    a NaN or infinite feature; `dropped` counts them. Symbols are computed side by side, one thread
+    a core; the rows do not depend on how many.
     """
     ordered = _checked_bars(bars)
     names = _checked_names(feature_names, ordered[0].timeframe)
     if sample_every_bars < 1:
         raise ConfigError(f"sample_every_bars must be at least 1, was {sample_every_bars}")
     options = NextUpOptions() if labels is None else labels
-    parts = [_part(each, names, options, sample_every_bars) for each in ordered]
-    dropped = Counter[str]()
-    for part in parts:
-        dropped.update(part.dropped)
-    dataset = _pooled(parts, ordered, sample_every_bars, dict(dropped))
+    tables = _panel_tables(ordered, names, funding)
+    one = partial(
+        _part,
+        tables=tables,
+        names=names,
+        options=options,
+        every=sample_every_bars,
+        weights=weights,
+        funding=funding or {},
+    )
+    with ThreadPoolExecutor(min(len(ordered), os.cpu_count() or 1)) as threads:
+        parts = list(threads.map(one, ordered))
+        _check_horizon(parts[0].label_definition, ordered)
+        dataset = _pooled(parts, threads, _fingerprint(parts, sample_every_bars, weights))
+    dataset = _with_funding(_weighted(dataset, weights), funding)
     _check_rows(dataset, minimum_rows, sum(map(len, ordered)))
     return dataset
 
@@ -107,9 +140,30 @@ def _checked_bars(bars: Sequence[Bars]) -> list[Bars]:
     return ordered
 
 
-def _part(bars: Bars, names: tuple[str, ...], options: LabelOptions, every: int) -> Dataset:
+def _panel_tables(
+    bars: list[Bars], names: tuple[str, ...], funding: Mapping[str, FundingRates] | None
+) -> Mapping[str, FeatureTable]:
+    """Every symbol's features where a name needs the whole market, else none."""
+    if not any(feature(name).needs_market for name in names):
+        return {}
+    found = compute_panel(bars, names, funding=funding)
+    return {each.symbol: table for each, table in zip(bars, found, strict=True)}
+
+
+def _part(
+    bars: Bars,
+    *,
+    tables: Mapping[str, FeatureTable],
+    names: tuple[str, ...],
+    options: LabelOptions,
+    every: int,
+    weights: WeightOptions | None,
+    funding: Mapping[str, FundingRates],
+) -> Dataset:
     """The rows of one symbol."""
-    table = compute_features(bars, names)
+    table = tables.get(bars.symbol)
+    if table is None:
+        table = compute_features(bars, names, funding=funding.get(bars.symbol))
     labelled = make_labels(bars, options)
     is_settled = np.arange(len(bars)) >= (table.settled_bars or 0)
     is_sampled = bars.open_time // bars.interval_ns % every == 0
@@ -117,6 +171,7 @@ def _part(bars: Bars, names: tuple[str, ...], options: LabelOptions, every: int)
     is_defined = np.isfinite(table.values).all(axis=1)
     check_defined(bars, names, table.values[is_candidate])
     rows = np.flatnonzero(is_candidate & is_defined)
+    is_unique = weights is not None and weights.uniqueness
     reasons = {
         UNSETTLED: ~is_settled,
         UNLABELLED: is_settled & ~labelled.is_labelled,
@@ -124,10 +179,12 @@ def _part(bars: Bars, names: tuple[str, ...], options: LabelOptions, every: int)
         UNDEFINED: is_candidate & ~is_defined,
     }
     return Dataset(
-        features=np.ascontiguousarray(table.values[rows]),
+        features=table.values[rows],
         feature_names=names,
         labels=labelled.values[rows],
-        weights=np.ones(len(rows)),
+        weights=average_uniqueness(rows, labelled.end_bar[rows], len(bars))
+        if is_unique
+        else np.ones(len(rows)),
         classes=labelled.classes,
         decided_at_ns=bars.close_time[rows],
         label_end_ns=labelled.end_time_ns[rows],
@@ -144,7 +201,8 @@ def _part(bars: Bars, names: tuple[str, ...], options: LabelOptions, every: int)
 
 def check_defined(bars: Bars, names: tuple[str, ...], values: PerBarFeature) -> None:
     """Name the features that have no value on any row, and what in the candles makes them so."""
-    never = [name for k, name in enumerate(names) if not np.isfinite(values[:, k]).any()]
+    is_never = np.flatnonzero(~np.isfinite(values).any(axis=0))
+    never = [names[k] for k in is_never]
     if not len(values) or not never:
         return
     causes = []
@@ -161,26 +219,50 @@ def check_defined(bars: Bars, names: tuple[str, ...], values: PerBarFeature) -> 
     )
 
 
-def _pooled(
-    parts: Sequence[Dataset], bars: Sequence[Bars], every: int, dropped: dict[str, int]
-) -> Dataset:
+def _pooled(parts: Sequence[Dataset], threads: ThreadPoolExecutor, fingerprint: str) -> Dataset:
+    """All symbols' rows by time, then symbol."""
     lengths = [len(part) for part in parts]
-    joined: dict[str, Any] = {
-        name: np.concatenate([getattr(part, name) for part in parts]) for name in ARRAYS
-    }
-    joined["symbol_index"] = np.repeat(np.arange(len(parts)), lengths)
-    order = np.lexsort((joined["symbol_index"], joined["decided_at_ns"]))
+    symbol = np.repeat(np.arange(len(parts)), lengths)
+    # Parts stand in the order of their symbols, which a stable sort keeps among equal times.
+    order = np.argsort(np.concatenate([part.decided_at_ns for part in parts]), kind="stable")
+    place = np.empty_like(order)
+    place[order] = np.arange(len(order))
+    places = np.split(place, np.cumsum(lengths)[:-1])
+    joined: dict[str, Any] = {"symbol_index": symbol[order]}
+    for name in ARRAYS:
+        first = getattr(parts[0], name)
+        joined.setdefault(name, np.empty((len(order), *first.shape[1:]), first.dtype))
+
+    def lay(part: Dataset, at: Index) -> None:
+        for name, array in joined.items():
+            if name != "symbol_index":
+                array[at] = getattr(part, name)
+
+    list(threads.map(lay, parts, places))
+    dropped = Counter[str]()
+    for part in parts:
+        dropped.update(part.dropped)
     return replace(
         parts[0],
-        **{name: joined[name][order] for name in ARRAYS},
+        **joined,
         symbols=tuple(part.symbols[0] for part in parts),
-        fingerprint=_fingerprint(parts, every),
-        dropped=dropped,
-        is_simulated=any(each.is_simulated for each in bars),
+        fingerprint=fingerprint,
+        dropped=dict(dropped),
+        is_simulated=any(part.is_simulated for part in parts),
     )
 
 
-def _fingerprint(parts: Sequence[Dataset], every: int) -> str:
+def _weighted(dataset: Dataset, options: WeightOptions | None) -> Dataset:
+    """The rows with their weights brought to a mean of 1, the older ones counting less if so told."""
+    if options is None or not len(dataset):
+        return dataset
+    weights = dataset.weights
+    if options.half_life_days is not None:
+        weights = weights * time_decay(dataset.decided_at_ns, options.half_life_days)
+    return replace(dataset, weights=weights / weights.mean())
+
+
+def _fingerprint(parts: Sequence[Dataset], every: int, weights: WeightOptions | None) -> str:
     identity = {
         "bars": [part.fingerprint for part in parts],
         "features": {name: feature(name).definition for name in parts[0].feature_names},
@@ -188,8 +270,28 @@ def _fingerprint(parts: Sequence[Dataset], every: int) -> str:
         "label": parts[0].label_definition,
         "sample_every_bars": every,
     }
+    if weights is not None:
+        identity["weights"] = weights.model_dump(mode="json")
     text = json.dumps(identity, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _check_horizon(label: dict[str, Any], bars: Sequence[Bars]) -> None:
+    horizon, longest = label.get("horizon_bars"), max(bars, key=len)
+    if horizon is not None and horizon >= len(longest):
+        raise DataError(
+            f"{label['name']} horizon must be shorter than the data, was {horizon} bars of "
+            f"{longest.timeframe} where {longest.symbol}, the longest, has {len(longest)}"
+        )
+
+
+def _with_funding(dataset: Dataset, funding: Mapping[str, FundingRates] | None) -> Dataset:
+    """The rows under a fingerprint that holds the payments too, where a feature read them."""
+    if not any(feature(name).needs_funding for name in dataset.feature_names):
+        return dataset
+    paid = [rates.fingerprint for symbol, rates in sorted((funding or {}).items())]
+    text = json.dumps([dataset.fingerprint, paid])
+    return replace(dataset, fingerprint=hashlib.sha256(text.encode()).hexdigest())
 
 
 def _check_rows(dataset: Dataset, minimum_rows: int, bars: int) -> None:

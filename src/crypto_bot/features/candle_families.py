@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from crypto_bot.features import candles, regimes
+from crypto_bot.features import candles, regimes, triples
 from crypto_bot.features import nodes as n
 from crypto_bot.features.families import Family, member
 from crypto_bot.features.nodes import Node, Series
@@ -102,6 +102,27 @@ CANDLE_FAMILIES: tuple[Family, ...] = (
         (),
         lambda: n.pair("high", "low", candles.INSIDE),
     ),
+    Family(
+        "three_bar_reversal",
+        "1 where the bar before reached lower than both beside it and the close is above the highs "
+        "of both before, -1 the reverse, else 0",
+        (),
+        lambda: n.triple(triples.REVERSAL),
+    ),
+    Family(
+        "three_outside",
+        "1 where a rising body lay beyond both ends of the falling one before and the close is "
+        "higher still, -1 the reverse, else 0",
+        (),
+        lambda: n.triple(triples.OUTSIDE),
+    ),
+    Family(
+        "three_soldiers",
+        "1 where three bodies rise, each opened within the one before and closed above it, "
+        "-1 the reverse, else 0",
+        (),
+        lambda: n.triple(triples.SOLDIERS),
+    ),
     Family("hour", "hour of the close, 0..23, UTC", (), lambda: n.clock_time(candles.HOUR)),
     Family(
         "weekday",
@@ -114,6 +135,36 @@ CANDLE_FAMILIES: tuple[Family, ...] = (
         "minutes from midnight to the close, 0..1439, UTC",
         (),
         lambda: n.clock_time(candles.MINUTE_OF_DAY),
+    ),
+    Family(
+        "hour_sin",
+        "sine of the close's time of day, a full turn from midnight to midnight, UTC",
+        (),
+        lambda: n.clock_time(candles.DAY_SIN),
+    ),
+    Family(
+        "hour_cos",
+        "cosine of the close's time of day, a full turn from midnight to midnight, UTC",
+        (),
+        lambda: n.clock_time(candles.DAY_COS),
+    ),
+    Family(
+        "weekday_sin",
+        "sine of the close's time of week, a full turn from Monday to Monday, UTC",
+        (),
+        lambda: n.clock_time(candles.WEEK_SIN),
+    ),
+    Family(
+        "weekday_cos",
+        "cosine of the close's time of week, a full turn from Monday to Monday, UTC",
+        (),
+        lambda: n.clock_time(candles.WEEK_COS),
+    ),
+    Family(
+        "minutes_to_funding",
+        "minutes from the close to the next 00, 08 or 16 o'clock UTC; 480 at that hour itself",
+        (),
+        lambda: n.clock_time(candles.TO_FUNDING),
     ),
     Family(
         "regime",

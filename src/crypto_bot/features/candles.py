@@ -11,8 +11,8 @@ from crypto_bot.features.compiling import inner_njit
 
 DOJI, HAMMER, SHOOTING_STAR = 0, 1, 2
 ENGULFING, INSIDE = 0, 1
-HOUR, WEEKDAY, MINUTE_OF_DAY = 0, 1, 2
-_DAY_S, _THURSDAY = 86_400, 3
+HOUR, WEEKDAY, MINUTE_OF_DAY, DAY_SIN, DAY_COS, WEEK_SIN, WEEK_COS, TO_FUNDING = range(8)
+_DAY_S, _THURSDAY, _FUNDING_S = 86_400, 3, 28_800
 
 
 class PairState(NamedTuple):
@@ -92,11 +92,26 @@ def flow_history(high: PerBar, low: PerBar, close: PerBar, volume: PerBar, out: 
 
 
 @inner_njit
+def _turn(closed: int, which: int) -> float:
+    """Sine or cosine of the close's place in its day or week, a full turn each."""
+    if which in (DAY_SIN, DAY_COS):
+        angle = 2.0 * np.pi * (closed % _DAY_S) / _DAY_S
+    else:
+        angle = 2.0 * np.pi * ((closed + _THURSDAY * _DAY_S) % (7 * _DAY_S)) / (7 * _DAY_S)
+    turned: float = np.sin(angle) if which in (DAY_SIN, WEEK_SIN) else np.cos(angle)
+    return turned
+
+
+@inner_njit
 def clock_step(open_time: float, interval: float, which: int) -> float:
-    """Hour, weekday (Monday 0) or minute of the day, UTC, of the close; times in seconds."""
+    """A figure of the close's time, UTC; times in seconds."""
     closed = int(open_time) + int(interval)
     if which == WEEKDAY:
         return float((closed // _DAY_S + _THURSDAY) % 7)
+    if which == TO_FUNDING:
+        return (_FUNDING_S - closed % _FUNDING_S) / 60.0
+    if which >= DAY_SIN:
+        return _turn(closed, which)
     return float(closed % _DAY_S // (3600 if which == HOUR else 60))
 
 

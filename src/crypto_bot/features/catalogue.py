@@ -12,12 +12,17 @@ from crypto_bot.core.timeframes import SECOND_NS, timeframe_ns
 from crypto_bot.features import nodes as n
 from crypto_bot.features.candle_families import CANDLE_FAMILIES
 from crypto_bot.features.families import WIDEST, Family, member
+from crypto_bot.features.market_families import MARKET_FAMILIES
 from crypto_bot.features.nodes import Node, Series
 from crypto_bot.features.own import OwnFeature, own_features
 from crypto_bot.features.price_families import PRICE_FAMILIES
+from crypto_bot.features.scale_families import SCALE_FAMILIES
 
-FAMILIES: tuple[Family, ...] = (*PRICE_FAMILIES, *CANDLE_FAMILIES)
-"""Every built-in definition; the law tests enrol from here."""
+FAMILIES: tuple[Family, ...] = (*PRICE_FAMILIES, *SCALE_FAMILIES, *CANDLE_FAMILIES)
+"""Every built-in definition that needs one pair's bars; the law tests enrol from here."""
+
+EVERY_FAMILY = (*FAMILIES, *MARKET_FAMILIES)
+"""Those that need other pairs or funding payments too."""
 
 S0_FEATURES = (
     *("sma_10", "sma_30", "ema_10", "ema_30", "sma_ratio", "ema_ratio", "rsi_14"),
@@ -77,8 +82,18 @@ class Feature:
     timeframe: str | None = None
 
     @property
+    def needs_market(self) -> bool:
+        """Whether it takes several pairs at once: `compute_panel`, `PanelStream`."""
+        return any(each.is_market for each in n.outside_columns(self.node))
+
+    @property
+    def needs_funding(self) -> bool:
+        """Whether it takes the pair's funding payments."""
+        return any(not each.is_market for each in n.outside_columns(self.node))
+
+    @property
     def warmup_bars(self) -> int:
-        """Leading bars at which it is NaN; of `name@timeframe` at most as many.
+        """Leading bars at which it is NaN; of `name@timeframe`, of the market at most as many.
 
         Raises ConfigError for `name@timeframe` if the bars' own timeframe was not given.
         """
@@ -103,7 +118,7 @@ def known_names() -> tuple[str, ...]:
 
     Families take any window: `sma_10` stands for `sma_N`.
     """
-    named = {family.example for family in FAMILIES}
+    named = {family.example for family in EVERY_FAMILY}
     return tuple(sorted({*named, *ALIASES, *S0_FEATURES, *TRAINER_FEATURES, *own_features()}))
 
 
@@ -201,7 +216,7 @@ def _checked(name: str, longer: str) -> str:
 
 @cache
 def _built_in(name: str, timeframe: str | None) -> Feature:
-    found = member(ALIASES.get(name, name), FAMILIES)
+    found = member(ALIASES.get(name, name), EVERY_FAMILY)
     if found is None:
         raise ConfigError(
             f"feature must be a known name, was {name!r}{nearest(name, known_names())}"

@@ -15,6 +15,7 @@ from crypto_bot.core.arrays import PerBar, PerBarFeature
 from crypto_bot.features.candles import clock_history, flow_history, pair_history, shape_history
 from crypto_bot.features.compiling import inner_njit
 from crypto_bot.features.higher import bucket_history, hold_history
+from crypto_bot.features.joint import slope_history
 from crypto_bot.features.lags import past_history, unbroken_history
 from crypto_bot.features.lines import line_history, weighted_history
 from crypto_bot.features.recursions import (
@@ -26,6 +27,7 @@ from crypto_bot.features.recursions import (
     true_range_history,
 )
 from crypto_bot.features.regimes import regime_history
+from crypto_bot.features.triples import triple_history
 from crypto_bot.features.windows import (
     deviation_history,
     highest_history,
@@ -48,7 +50,7 @@ RATIO, CHANGE, BAND, SPREAD, PLACE, PRODUCT, MINUS, SCALED, TYPICAL = (
 )
 IS = 19
 BUCKET, HOLD, LINE, WEIGHTED, SHAPE, PAIR, FLOW, CLOCK_TIME, REGIME = range(20, 29)
-UNBROKEN, PAST = 29, 30
+UNBROKEN, PAST, LOG, TRIPLE, SLOPE, OUTSIDE = range(29, 35)
 KIND, OUT, WINDOW, START, END, CLOCK, A, B, C, D = range(10)
 """Columns of a plan: what to do, the row to write, the window, the state's place in memory, the clock it
 runs by (0 the bars, others longer bars), and from A on the rows it reads. A BUCKET makes its clock's
@@ -121,6 +123,8 @@ def _formula(kind: int, a: PerBar, b: PerBar, c: PerBar, scale: float, out: PerB
             out[i] = a[i] - b[i]
         elif kind == SCALED:
             out[i] = scale * a[i]
+        elif kind == LOG:
+            out[i] = np.log(a[i])
         elif kind == IS:
             out[i] = is_step(a[i], scale)
         else:
@@ -191,7 +195,7 @@ def advance(
         elif kind == LINE:
             line_history(state, a, window, int(scalar), out)
         elif kind == WEIGHTED:
-            weighted_history(state, a, window, out)
+            weighted_history(state, a, window, scalar, out)
         elif kind == SHAPE:
             shape_history(a, b, c, board[plan[node, D]], window, out)
         elif kind == PAIR:
@@ -200,6 +204,10 @@ def advance(
             flow_history(a, b, c, board[plan[node, D]], out)
         elif kind == CLOCK_TIME:
             clock_history(a, scalar, window, out)
+        elif kind == TRIPLE:
+            triple_history(state, a, b, c, board[plan[node, D]], window, out)
+        elif kind == SLOPE:
+            slope_history(state, a, b, window, out)
         elif kind == UNBROKEN:
             unbroken_history(state, a, scalar, out)
         elif kind == REGIME:

@@ -28,6 +28,7 @@ class Family:
     build: Callable[..., Node]
     narrowest: int = 1
     is_rising: bool = True
+    widest: int = WIDEST
 
     @cached_property
     def pattern(self) -> re.Pattern[str]:
@@ -43,9 +44,10 @@ class Family:
         """The computation for these windows; ConfigError if one is out of range."""
         name = self.template.format(*windows)
         for window in windows:
-            if not self.narrowest <= window <= WIDEST:
+            if not self.narrowest <= window <= self.widest:
                 raise ConfigError(
-                    f"windows of {name} must be {self.narrowest} to {WIDEST} bars, was {window}"
+                    f"windows of {name} must be {self.narrowest} to {self.widest} bars, "
+                    f"was {window}"
                 )
         if self.is_rising and len(windows) > 1 and windows[0] >= windows[1]:
             raise ConfigError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,8 +10,11 @@ import numpy as np
 from crypto_bot.core.arrays import PerBar, PerBarFeature
 from crypto_bot.core.bars import OHLCV, Bars
 from crypto_bot.core.errors import ConfigError, nearest
+from crypto_bot.core.funding import FundingRates
 from crypto_bot.core.timeframes import SECOND_NS
 from crypto_bot.features.catalogue import S0_FEATURES, Feature
+from crypto_bot.features.nodes import Outside
+from crypto_bot.features.payments import funding_columns
 from crypto_bot.features.plans import Plan, plan_features, settled_bars_of
 
 STRETCH = 2048
@@ -66,15 +69,20 @@ class FeatureTable:
 
 
 def compute_features(
-    bars: Bars, names: Sequence[str] = S0_FEATURES, *, out: PerBarFeature | None = None
+    bars: Bars,
+    names: Sequence[str] = S0_FEATURES,
+    *,
+    funding: FundingRates | None = None,
+    out: PerBarFeature | None = None,
 ) -> FeatureTable:
     """Compute features of every bar.
 
     Parameters
     ----------
     bars : Bars
-    names : feature names, any windows and longer timeframes (see `feature`); each distinct part is
-        computed once
+    names : feature names, any windows, longer timeframes and lags (see `feature`); each distinct
+        part is computed once
+    funding : the pair's payments, needed for features of funding only
     out : float64 (features, bars), written, whose transpose is then `values`; None: fresh memory
 
     Returns
@@ -84,7 +92,9 @@ def compute_features(
     Raises
     ------
     ConfigError    if a name is unknown, given twice, or none is given, or its timeframe is no
-                   multiple of the bars', or `out` has another shape; before anything is computed
+                   multiple of the bars', or it needs other pairs (`compute_panel`), or `out` has
+                   another shape; before anything is computed
+    DataError      if a feature of funding is asked for without the pair's payments
 
     Notes
     -----
@@ -100,16 +110,36 @@ def compute_features(
     [[nan, nan], [1.5, 1.0], [2.5, 0.5], [3.5, 0.33333333333333326]]
     """
     plan = plan_features(names, bars.timeframe)
+    refuse_market(plan, "compute_panel")
     shape = (len(plan.features), len(bars))
     values = np.empty(shape) if out is None else out
     if values.shape != shape:
         raise ConfigError(f"out must have the shape (features, bars) {shape}, was {values.shape}")
-    run_plan(plan, plan.start.copy(), bars, values)
+    outside = funding_columns(plan.outside_columns, bars.close_time, bars.symbol, funding)
+    run_plan(plan, plan.start.copy(), bars, values, outside)
     return FeatureTable(plan.features, values.T)
 
 
-def run_plan(plan: Plan, memory: PerBar, bars: Bars, values: PerBarFeature | None) -> None:
-    """Carry `memory` over all bars; `values` (features, bars), if given, receives every feature."""
+def refuse_market(plan: Plan, way_out: str) -> None:
+    """Raise ConfigError where one pair alone is to give a feature of the market."""
+    asked = [each.name for each in plan.features if each.needs_market]
+    if asked:
+        raise ConfigError(
+            f"names must need one pair only, {', '.join(asked)} need all pairs at once; use {way_out}"
+        )
+
+
+def run_plan(
+    plan: Plan,
+    memory: PerBar,
+    bars: Bars,
+    values: PerBarFeature | None,
+    outside: Mapping[Outside, PerBar],
+) -> None:
+    """Carry `memory` over all bars; `values` (features, bars), if given, receives every feature.
+
+    `outside` holds the columns that the plan reads beside the bars.
+    """
     columns = [getattr(bars, name) for name in OHLCV]
     board = plan.board(min(STRETCH, len(bars)))
     shown = plan.shown.tolist()
@@ -120,6 +150,8 @@ def run_plan(plan: Plan, memory: PerBar, bars: Bars, values: PerBarFeature | Non
             board[row, :count] = column[stretch]
         if plan.reads_time:
             board[len(OHLCV), :count] = bars.open_time[stretch] // SECOND_NS
+        for column, row in plan.outside:
+            board[row, :count] = outside[column][stretch]
         plan.advance(memory, board, count)
         if values is not None:
             for k, row in enumerate(shown):

@@ -90,16 +90,17 @@ def line_history(memory: PerBar, x: PerBar, window: int, which: int, out: PerBar
 
 
 @inner_njit
-def weighted_history(memory: PerBar, x: PerBar, window: int, out: PerBar) -> None:
-    """Mean of the last `window` values, weighted; N additions a bar, several bars at a time.
+def weighted_history(memory: PerBar, x: PerBar, window: int, total: float, out: PerBar) -> None:
+    """Sum of the last `window` values, weighted; N additions a bar, several bars at a time.
 
-    Memory holds the weights, newest first and adding up to 1, then the last `window` values. Added
-    are weighted distances from the newest value: equal values have exactly that mean.
+    Memory holds the weights, newest first and adding up to `total` (1 an average, 0 a difference),
+    then the last `window` values. Added are weighted distances from the newest value: equal values
+    have exactly that mean, and no difference.
     """
     weights, past = memory[:window], memory[window:]
     count = out.size
     for i in range(count):
-        out[i] = x[i]
+        out[i] = total * x[i]
     for k in range(1, window):
         weight, early = weights[k], min(k, count)
         before, now, sums = past[window - k :], x[:early], out[:early]
@@ -113,10 +114,3 @@ def weighted_history(memory: PerBar, x: PerBar, window: int, out: PerBar) -> Non
         past[i] = past[i + count]
     for i in range(kept, window):
         past[i] = x[count - window + i]
-
-
-def gaussian_weights(window: int) -> PerBar:
-    """float64 (window,), newest first: half a Gaussian of width window / 4, adding up to 1."""
-    weights = np.exp(-0.5 * (4.0 * np.arange(window) / window) ** 2)
-    scaled: PerBar = weights / weights.sum()
-    return scaled

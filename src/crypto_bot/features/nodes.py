@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 
@@ -13,8 +14,9 @@ from crypto_bot.core.bars import OHLCV
 from crypto_bot.core.errors import ConfigError
 from crypto_bot.features import driver
 from crypto_bot.features.higher import BUCKET_MEMORY
-from crypto_bot.features.lines import gaussian_weights
 from crypto_bot.features.own import OwnFeature
+from crypto_bot.features.triples import REVERSAL
+from crypto_bot.features.weights import fractional_weights, gaussian_weights
 from crypto_bot.features.windows import window_memory
 
 RAW = (*OHLCV, "open_time")
@@ -23,12 +25,28 @@ OWN = 100
 """Kind of a node whose step a user registered."""
 _FULL_WINDOWS = (
     *(driver.MEAN, driver.DEVIATION, driver.HIGHEST, driver.SMOOTH),
-    *(driver.LINE, driver.WEIGHTED),
+    *(driver.LINE, driver.WEIGHTED, driver.SLOPE),
 )
 """Kinds that begin with the window's last bar."""
 FORGOTTEN = 1e-13
 """What is left of a smoothing's seed when it counts as forgotten; four digits below the promised
 1e-9, because a seed may be thousands of times the present value."""
+
+
+MARKET_RETURN, RETURN_RANK = "market_return", "return_rank"
+FUNDING_RATE, FUNDING_MEAN = "funding_rate", "funding_mean"
+
+
+class Outside(NamedTuple):
+    """A column that the pair's own bars do not hold: of the market, or of funding."""
+
+    kind: str
+    window: int
+
+    @property
+    def is_market(self) -> bool:
+        """Whether it needs the other pairs."""
+        return self.kind in (MARKET_RETURN, RETURN_RANK)
 
 
 @dataclass(frozen=True)
@@ -47,6 +65,7 @@ class Node:
     own: OwnFeature | None = None
     clock: int = 0
     thresholds: tuple[float, ...] = ()
+    outside: Outside | None = None
 
 
 Series = Node | str
@@ -62,7 +81,7 @@ def warmup_bars(series: Series, interval_s: int = 0) -> int:
         return 0
     if series.own is not None:
         return series.own.warmup_bars
-    before = max(warmup_bars(each, interval_s) for each in series.inputs)
+    before = max((warmup_bars(each, interval_s) for each in series.inputs), default=0)
     if series.kind == driver.HOLD:
         return _until_closed(before, series, interval_s)
     return before + series.delay + _begins(series)
@@ -88,6 +107,10 @@ def _begins(node: Node) -> int:
         return node.window
     if node.kind == driver.DIRECTION:
         return 2 * node.window - 1 if node.scalar == 0 else node.window
+    if node.outside is not None:
+        return node.window if node.outside.is_market else 0
+    if node.kind == driver.TRIPLE:
+        return 2
     return 1 if node.kind in (driver.TRUE_RANGE, driver.SIGNED_VOLUME, driver.PAIR) else 0
 
 
@@ -104,7 +127,7 @@ def settled_bars(series: Series, interval_s: int = 0) -> int | None:
         return None
     if series.kind == driver.HOLD:
         return _until_closed(max(settled), series, interval_s)
-    return max(settled) + series.delay + _begins(series) + _fades(series)
+    return max(settled, default=0) + series.delay + _begins(series) + _fades(series)
 
 
 def _fades(node: Node) -> int:
@@ -148,7 +171,9 @@ def start_memory(node: Node) -> PerBar:
     if node.kind == driver.LINE:
         return window_memory((0.0, 0.0, 0.0, 0.0), 3 * window)
     if node.kind == driver.WEIGHTED:
-        return window_memory(tuple(gaussian_weights(window).tolist()), window)
+        return window_memory(_weights(node), window)
+    if node.kind == driver.SLOPE:
+        return window_memory((0.0,) * 5, 4 * window)
     scalars = {
         driver.SMOOTH: (-float(node.delay), 0.0),
         driver.RSI: (0.0, nan, 0.0, 0.0, nan),
@@ -158,10 +183,17 @@ def start_memory(node: Node) -> PerBar:
         driver.DIRECTION: (0.0,) * 8,
         driver.HOLD: (nan,),
         driver.PAIR: (nan, nan),
+        driver.TRIPLE: (nan,) * 8,
         driver.UNBROKEN: (nan, 0.0),
         driver.REGIME: node.thresholds,
     }
     return np.array(scalars.get(node.kind, ()), np.float64)
+
+
+def _weights(node: Node) -> tuple[float, ...]:
+    order = node.thresholds
+    weights = fractional_weights(order[0]) if order else gaussian_weights(node.window)
+    return tuple(weights.tolist())
 
 
 def bucket_memory() -> PerBar:
@@ -181,8 +213,27 @@ def _lifted(series: Series, every_s: int) -> Series:
         raise ConfigError(
             "a feature of longer bars must be of one timeframe, was of one in another"
         )
+    if series.outside is not None:
+        raise ConfigError(
+            f"{series.outside.kind} must be of the bars' own timeframe, was of longer bars; ask "
+            "for more bars in its name"
+        )
     inputs = tuple(_lifted(each, every_s) for each in series.inputs)
     return replace(series, inputs=inputs, clock=every_s)
+
+
+def outside_columns(series: Series) -> tuple[Outside, ...]:
+    """What the series reads that its own bars do not hold."""
+    if isinstance(series, str):
+        return ()
+    if series.outside is not None:
+        return (series.outside,)
+    return tuple(dict.fromkeys(each for x in series.inputs for each in outside_columns(x)))
+
+
+def outside(kind: str, window: int) -> Node:
+    """A column that is given beside the bars."""
+    return Node(driver.OUTSIDE, (), window, outside=Outside(kind, window))
 
 
 def mean(x: Series, window: int) -> Node:
@@ -209,6 +260,11 @@ def lag(x: Series, window: int) -> Node:
 def past(x: Series, window: int) -> Node:
     """x `window` bars ago; NaN across an outage."""
     return Node(driver.PAST, (x, UNBROKEN), window)
+
+
+def aligned_return(window: int) -> Node:
+    """close / close `window` bars ago - 1; NaN across an outage."""
+    return change("close", past("close", window))
 
 
 def smooth(x: Series, window: int, *, delay: int = 0) -> Node:
@@ -278,7 +334,17 @@ def line(x: Series, window: int, which: int) -> Node:
 
 def gaussian(x: Series, window: int) -> Node:
     """Mean weighted by half a Gaussian of width window / 4, its peak at the present bar."""
-    return Node(driver.WEIGHTED, (x,), window)
+    return Node(driver.WEIGHTED, (x,), window, 1.0)
+
+
+def fractional(x: Series, order: float) -> Node:
+    """Fractional difference of this order over the window its weights take."""
+    return Node(driver.WEIGHTED, (x,), len(fractional_weights(order)), thresholds=(order,))
+
+
+def slope(y: Series, x: Series, window: int) -> Node:
+    """Least squares slope of the last y on x."""
+    return Node(driver.SLOPE, (y, x), window)
 
 
 def shape(which: int) -> Node:
@@ -289,6 +355,12 @@ def shape(which: int) -> Node:
 def pair(first: str, second: str, which: int) -> Node:
     """A pattern of two candles, of `features.candles`, by two of their prices."""
     return Node(driver.PAIR, (first, second), which)
+
+
+def triple(which: int) -> Node:
+    """A pattern of three candles, of `features.triples`; the close stands in for prices not read."""
+    columns = ("close", "high", "low", "close") if which == REVERSAL else ("open", *("close",) * 3)
+    return Node(driver.TRIPLE, columns, which)
 
 
 def clock_time(which: int) -> Node:
@@ -308,6 +380,7 @@ def is_value(x: Series, value: float) -> Node:
 
 UNBROKEN = Node(driver.UNBROKEN, ("open_time",))
 """Bars that lead to this one without an outage; the plan sets the bars' length."""
+LOG_CLOSE = Node(driver.LOG, ("close",))
 FLOW = Node(driver.FLOW, ("high", "low", "close", "volume"))
 TRUE_RANGE = Node(driver.TRUE_RANGE, ("high", "low", "close"))
 SIGNED_VOLUME = Node(driver.SIGNED_VOLUME, ("close", "volume"))

@@ -16,7 +16,7 @@ from crypto_bot.core.errors import ConfigError
 from crypto_bot.core.timeframes import SECOND_NS, timeframe_ns
 from crypto_bot.features import driver, higher
 from crypto_bot.features.catalogue import Feature, feature
-from crypto_bot.features.nodes import RAW, Node, Series, bucket_memory, start_memory
+from crypto_bot.features.nodes import RAW, Node, Outside, Series, bucket_memory, start_memory
 from crypto_bot.features.own import OwnFeature
 
 _TIMED = (driver.CLOCK_TIME, driver.UNBROKEN)
@@ -42,7 +42,8 @@ class OwnStep:
 class Plan:
     """The distinct nodes behind some features, inputs before users, ready for the driver.
 
-    `steps` and `scalars` are the driver's; `own` run between them; `start` is the memory of a fresh
+    `steps` and `scalars` are the driver's; `own` run between them; `outside` are the columns to be
+    given beside the bars, and the board's row of each; `start` is the memory of a fresh
     plan; feature k's value lies in board row `shown[k]`; `digest` names definitions and layout.
     """
 
@@ -50,6 +51,7 @@ class Plan:
     steps: npt.NDArray[np.int64]
     scalars: PerBar
     own: tuple[OwnStep, ...]
+    outside: tuple[tuple[Outside, int], ...]
     start: PerBar
     rows: int
     clocks: int
@@ -60,6 +62,10 @@ class Plan:
     @property
     def names(self) -> tuple[str, ...]:
         return tuple(each.name for each in self.features)
+
+    @property
+    def outside_columns(self) -> tuple[Outside, ...]:
+        return tuple(column for column, _ in self.outside)
 
     @property
     def warmup_bars(self) -> int:
@@ -129,6 +135,7 @@ class _Layout:
         self.scalars: list[float] = []
         self.memories: list[PerBar] = []
         self.own: list[OwnStep] = []
+        self.outside: list[tuple[Outside, int]] = []
         self._length = 0
         self.reads_time = False
 
@@ -158,13 +165,19 @@ class _Layout:
     def _need_time(self, is_needed: bool) -> None:
         if is_needed and not self._interval_s:
             raise ConfigError(
-                "timeframe must be given for features of time, of longer bars or k bars ago, "
+                "timeframe must be given for features of time, of longer bars, k bars ago, "
+                "of the market or funding, "
                 "was None; "
                 "FeatureStream(names, timeframe='5m')"
             )
         self.reads_time |= is_needed
 
     def _place(self, node: Node) -> None:
+        if node.outside is not None:
+            self._need_time(True)
+            self._rows[node] = self._new_rows(1)
+            self.outside.append((node.outside, self._rows[node]))
+            return
         under = node.window if node.kind == driver.HOLD else node.clock
         reads = [self.row(each, under) for each in node.inputs]
         if node.kind == driver.HOLD:
@@ -215,6 +228,7 @@ def _arrange(features: tuple[Feature, ...], interval_s: int) -> Plan:
         np.array(layout.steps, np.int64).reshape(-1, driver.FIELDS),
         np.array(layout.scalars, np.float64),
         tuple(layout.own),
+        tuple(layout.outside),
         np.concatenate([np.empty(0), *layout.memories]),
         layout.rows,
         layout.clocks,

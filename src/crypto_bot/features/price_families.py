@@ -226,6 +226,19 @@ PRICE_FAMILIES: tuple[Family, ...] = (
         lambda w: n.gaussian("close", w),
     ),
     Family(
+        "fracdiff_{}",
+        "fractional difference, of order {0} hundredths, of the close's logarithm",
+        (40,),
+        lambda hundredths: n.fractional(n.LOG_CLOSE, hundredths / 100),
+        widest=99,
+    ),
+    Family(
+        "aligned_return_{}",
+        "close / close {0} bars ago - 1, where no bar since then is missing",
+        (1,),
+        n.aligned_return,
+    ),
+    Family(
         "atr_ratio_{}_{}",
         "atr_{0} / atr_{1}",
         (14, 50),

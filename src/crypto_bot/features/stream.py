@@ -6,7 +6,7 @@ import io
 import json
 import math
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -14,9 +14,12 @@ import numpy as np
 from crypto_bot.core.arrays import PerBar, PerRow
 from crypto_bot.core.bars import Bar, Bars
 from crypto_bot.core.errors import DataError
-from crypto_bot.core.timeframes import SECOND_NS
+from crypto_bot.core.funding import FundingRates
+from crypto_bot.core.timeframes import SECOND_NS, timeframe_ns
 from crypto_bot.features.catalogue import S0_FEATURES, Feature
-from crypto_bot.features.history import run_plan
+from crypto_bot.features.history import refuse_market, run_plan
+from crypto_bot.features.nodes import Outside
+from crypto_bot.features.payments import funding_columns
 from crypto_bot.features.plans import Plan, plan_features
 
 _FORMAT = 2
@@ -46,11 +49,15 @@ class FeatureStream:
 
     def __init__(self, names: Sequence[str] = S0_FEATURES, timeframe: str | None = None) -> None:
         self._plan: Plan = plan_features(names, timeframe)
+        self._refuse()
         self._memory: PerBar = self._plan.start.copy()
         self._board = self._plan.board(1)
         self.timeframe = timeframe
         self.bars_seen = 0
         self.last_open_time: int | None = None
+
+    def _refuse(self) -> None:
+        refuse_market(self._plan, "PanelStream")
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -68,15 +75,23 @@ class FeatureStream:
         settled = self._plan.settled_bars
         return settled is not None and self.bars_seen > settled
 
-    def update(self, bar: Bar) -> PerRow:
+    def update(self, bar: Bar, *, funding: FundingRates | None = None) -> PerRow:
         """Take one closed bar; float64 (features,), the values known at its close.
+
+        `funding`, needed for features of funding only: the payments so far, at least the last N of
+        the widest window; any after the bar's close are not read.
 
         Raises
         ------
-        DataError    if the bar is not after the last one or breaks a rule of `Bars`; the stream is
-                     then as it was
+        DataError    if the bar is not after the last one or breaks a rule of `Bars`, or payments are
+                     missing; the stream is then as it was
         """
         self._check(bar)
+        if self._plan.outside:
+            self._put(self._funding_at(bar, funding, None))
+        return self._take(bar)
+
+    def _take(self, bar: Bar) -> PerRow:
         self._board[:5, 0] = bar[1:]
         if self._plan.reads_time:
             self._board[5, 0] = bar.open_time // SECOND_NS
@@ -85,6 +100,20 @@ class FeatureStream:
         self.last_open_time = bar.open_time
         values: PerRow = self._board[self._plan.shown, 0]
         return values
+
+    def _put(self, outside: Mapping[Outside, float]) -> None:
+        for column, row in self._plan.outside:
+            self._board[row, 0] = outside[column]
+
+    def _funding_at(
+        self, bar: Bar, funding: FundingRates | None, symbol: str | None
+    ) -> dict[Outside, float]:
+        paid = [column for column in self._plan.outside_columns if not column.is_market]
+        if not paid:
+            return {}
+        closed = np.array([bar.open_time + timeframe_ns(str(self.timeframe))])
+        columns = funding_columns(paid, closed, symbol, funding)
+        return {column: float(values[0]) for column, values in columns.items()}
 
     def _check(self, bar: Bar) -> None:
         opened, first, high, low, close, volume = bar
@@ -99,13 +128,24 @@ class FeatureStream:
             )
 
     @classmethod
-    def from_history(cls, bars: Bars, names: Sequence[str] = S0_FEATURES) -> Self:
+    def from_history(
+        cls,
+        bars: Bars,
+        names: Sequence[str] = S0_FEATURES,
+        *,
+        funding: FundingRates | None = None,
+    ) -> Self:
         """A stream that has seen `bars`: as if each had been passed to `update`, only faster."""
         stream = cls(names, bars.timeframe)
-        run_plan(stream._plan, stream._memory, bars, None)
-        stream.bars_seen = len(bars)
-        stream.last_open_time = int(bars.open_time[-1]) if len(bars) else None
+        paid = stream._plan.outside_columns
+        outside = funding_columns(paid, bars.close_time, bars.symbol, funding)
+        stream._run(bars, outside)
         return stream
+
+    def _run(self, bars: Bars, outside: Mapping[Outside, PerBar]) -> None:
+        run_plan(self._plan, self._memory, bars, None, outside)
+        self.bars_seen = len(bars)
+        self.last_open_time = int(bars.open_time[-1]) if len(bars) else None
 
     def to_bytes(self) -> bytes:
         """The whole state, to be carried on by `from_bytes`; numpy's npz, no pickle."""
@@ -138,6 +178,37 @@ class FeatureStream:
         stream._memory[:] = memory
         stream.bars_seen, stream.last_open_time = header["bars_seen"], header["last_open_time"]
         return stream
+
+
+class PairStream(FeatureStream):
+    """One pair's part of a panel: what it reads of the others is put in from there."""
+
+    def _refuse(self) -> None:
+        """Features of the market are what it is for."""
+
+    @property
+    def plan(self) -> Plan:
+        """The computation, the same for every pair of the panel."""
+        return self._plan
+
+    def check(self, bar: Bar) -> None:
+        """Raise DataError where the bar cannot be taken."""
+        self._check(bar)
+
+    def funding_at(
+        self, bar: Bar, funding: FundingRates | None, symbol: str | None
+    ) -> dict[Outside, float]:
+        """What it reads of funding at the bar's close; DataError naming the symbol without rates."""
+        return self._funding_at(bar, funding, symbol)
+
+    def take(self, bar: Bar, outside: Mapping[Outside, float]) -> PerRow:
+        """The values at the close of a checked bar."""
+        self._put(outside)
+        return self._take(bar)
+
+    def run(self, bars: Bars, outside: Mapping[Outside, PerBar]) -> None:
+        """Take a whole history."""
+        self._run(bars, outside)
 
 
 def _read(content: bytes) -> tuple[dict[str, Any], PerBar]:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 from pydantic import Field
 
 from crypto_bot.core import Bars
-from crypto_bot.core.timeframes import MINUTE_NS
 from crypto_bot.labels.base import LabelOptions, Labels, describe, label_kind, labels_of_moves
 
 
 class NextUpOptions(LabelOptions):
     """Options of `next_n_up_labels`."""
+
+    kind: ClassVar[str] = "next_up"
 
     horizon_bars: int = Field(default=5, ge=1, le=100_000, description="how far ahead, in bars")
 
@@ -36,7 +39,6 @@ def next_n_up_labels(bars: Bars, options: NextUpOptions | None = None) -> Labels
     """
     options = NextUpOptions() if options is None else options
     count = options.horizon_bars
-    horizon_minutes = count * bars.interval_ns / MINUTE_NS
     return labels_of_moves(
         bars,
         horizon_ns=count * bars.interval_ns,
@@ -45,7 +47,7 @@ def next_n_up_labels(bars: Bars, options: NextUpOptions | None = None) -> Labels
         definition=describe(
             f"next_{count}_up",
             bars,
-            horizon_minutes=horizon_minutes,
+            options,
             horizon_bars=count,
             hold_threshold=0.0,
         ),

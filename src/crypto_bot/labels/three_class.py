@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +23,8 @@ from crypto_bot.labels.base import (
 
 class ThreeClassOptions(LabelOptions):
     """Options of `three_class_labels`."""
+
+    kind: ClassVar[str] = "three_class"
 
     horizon_minutes: float = Field(
         default=15, gt=0, le=525_600, description="how far ahead, in minutes of real time"
@@ -65,8 +68,8 @@ def three_class_labels(bars: Bars, options: ThreeClassOptions | None = None) -> 
         definition=describe(
             "three_class",
             bars,
+            options,
             horizon_minutes=options.horizon_minutes,
             horizon_bars=horizon_bars,
-            hold_threshold=options.hold_threshold,
         ),
     )

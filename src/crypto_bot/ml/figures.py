@@ -1,4 +1,4 @@
-"""The guide's two plots as PNG bytes; drawn on Agg, no window and no global state."""
+"""The guide's plots as PNG bytes; drawn on Agg, no window and no global state."""
 
 from __future__ import annotations
 
@@ -40,13 +40,28 @@ def importance_png(importance: list[tuple[str, float]]) -> bytes:
     return _png(figure)
 
 
-def _figure(width: float, height: float) -> tuple[Figure, Any]:
+def history_png(history: dict[str, list[float]]) -> bytes:
+    """Loss and accuracy of each epoch, on the rows that taught and on those that said when to stop."""
+    figure, axes = _figure(12.0, 5.0, columns=2)
+    for each, name, title in zip(
+        axes, ("loss", "accuracy"), ("Model Loss", "Model Accuracy"), strict=True
+    ):
+        each.plot(history[name], label="Train")
+        each.plot(history[f"val_{name}"], label="Validation")
+        each.set_xlabel("Epoch")
+        each.set_ylabel(name.capitalize())
+        each.set_title(title)
+        each.legend()
+    return _png(figure)
+
+
+def _figure(width: float, height: float, columns: int = 1) -> tuple[Figure, Any]:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), layout="tight")
     FigureCanvasAgg(figure)
-    return figure, figure.add_subplot()
+    return figure, figure.subplots(1, columns)
 
 
 def _png(figure: Figure) -> bytes:

@@ -94,7 +94,7 @@ def train_ml_model(
     """
     from sklearn.metrics import accuracy_score, classification_report, confusion_matrix
 
-    frame = _settled(features_df)
+    frame = settled_rows(features_df)
     table = _table(frame, target_col, feature_names)
     split = _split(len(table.target), test_size, horizon_bars)
     _check_classes(table.target[: split.train], target_col)
@@ -113,7 +113,7 @@ def train_ml_model(
     importance = _importance(table.names, fitted)
     _say("\nTop 10 Important Features:")
     _say(_lines(importance[:10]))
-    majority = _majority_accuracy(table.target[: split.train], truth)
+    majority = majority_accuracy(table.target[: split.train], truth)
     folder = Path(output_folder)
     _write_model(folder, table, fitted)
     write_file(folder / "confusion_matrix.png", confusion_png(matrix, labels))
@@ -144,7 +144,7 @@ def load_ml_model(folder: Path | str = "ml") -> Predictor:
     return load_predictor(card, {FOREST_FILE: content})
 
 
-def _settled(features_df: pd.DataFrame) -> pd.DataFrame:
+def settled_rows(features_df: pd.DataFrame) -> pd.DataFrame:
     """The rows whose features no longer depend on the data's start, if enough are left."""
     import pandas as pd
 
@@ -177,7 +177,7 @@ def _table(frame: pd.DataFrame, target_col: str, feature_names: Sequence[str] | 
         )
     if target_col in names or set(names) & set(OHLCV) or len(set(names)) != len(names):
         raise DataError(f"feature_names must be features, each once, were {', '.join(names)}")
-    _check_extra(frame, target_col, names, is_chosen=feature_names is not None)
+    check_extra_columns(frame, target_col, names, is_chosen=feature_names is not None)
     if not frame.index.is_monotonic_increasing:
         raise DataError("features_df.index must increase, did not; sort it, oldest first")
     features = np.ascontiguousarray(frame[list(names)].to_numpy(dtype=np.float64))
@@ -191,7 +191,7 @@ def _table(frame: pd.DataFrame, target_col: str, feature_names: Sequence[str] | 
     return Table(names, features, _target(frame, target_col))
 
 
-def _check_extra(
+def check_extra_columns(
     frame: pd.DataFrame, target_col: str, names: tuple[str, ...], *, is_chosen: bool
 ) -> None:
     """Extra columns are never learned from: said for text, refused for numbers nobody named."""
@@ -252,7 +252,7 @@ def _lines(importance: list[tuple[str, float]]) -> str:
     return "\n".join(f"{name:<{width}}  {value:.6f}" for name, value in importance)
 
 
-def _majority_accuracy(trained: npt.NDArray[np.int64], tested: npt.NDArray[np.int64]) -> float:
+def majority_accuracy(trained: npt.NDArray[np.int64], tested: npt.NDArray[np.int64]) -> float:
     """Accuracy on the test rows of always saying the training rows' commonest class."""
     labels, counts = np.unique(trained, return_counts=True)
     return float(np.mean(tested == labels[counts.argmax()]))

@@ -10,7 +10,7 @@ import numpy as np
 from crypto_bot.core.arrays import PerBar, PerBarFeature, PerRow
 from crypto_bot.core.bars import OHLCV, Bar, Bars
 from crypto_bot.core.errors import ConfigError, DataError
-from crypto_bot.core.models import Predictor, class_column, require_schema
+from crypto_bot.core.models import Predictor, require_schema, side_columns
 from crypto_bot.core.orders import Signals
 from crypto_bot.engine.options import SignalExit
 from crypto_bot.strategies import Strategy, get_strategy
@@ -66,6 +66,7 @@ class ModelDecisions:
     threshold : float             a side needs a probability above this
     allow_short : bool            False: a high probability of falling gives no side
     trained_until_ns : int        last candle the model learned from, for the model-age limit
+    thresholds : the card's       an abstain band in it (`band_up` ...) is honoured
 
     Notes
     -----
@@ -79,10 +80,11 @@ class ModelDecisions:
         threshold: float = 0.6,
         allow_short: bool = True,
         trained_until_ns: int | None = None,
+        thresholds: Mapping[str, float] | None = None,
     ) -> None:
         self._predictor = predictor
+        self._thresholds = dict(thresholds or {})
         self._strategy = get_strategy("model", threshold=threshold, allow_short=allow_short)
-        self._down = -1 if -1 in predictor.classes else 0
         self._trained_until_ns = trained_until_ns
 
     @property
@@ -119,10 +121,7 @@ class ModelDecisions:
     def _signals_of(self, matrix: PerBarFeature) -> Signals:
         probabilities = self._predictor.predict_proba(matrix)
         return self._strategy.signals(
-            {
-                "p_up": class_column(self._predictor, 1, probabilities),
-                "p_down": class_column(self._predictor, self._down, probabilities),
-            }
+            side_columns(self._predictor.classes, probabilities, self._thresholds)
         )
 
 

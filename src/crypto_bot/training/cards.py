@@ -12,7 +12,8 @@ from crypto_bot.core.errors import DataError
 from crypto_bot.core.timeframes import iso_time
 from crypto_bot.dataset import Dataset
 from crypto_bot.features import feature
-from crypto_bot.predictors import LIGHTGBM, LOGISTIC, RANDOM_FOREST
+from crypto_bot.predictors import LIGHTGBM, LOGISTIC, LSTM, RANDOM_FOREST
+from crypto_bot.training.keras_backend import backend_packages
 from crypto_bot.training.trainers import TrainedModel
 
 POOLED = "GLOBAL"
@@ -40,7 +41,8 @@ def make_card(
     dataset : the rows the shipped model was fitted on; the model may read fewer of its features
     trained : its result
     symbol : None is the dataset's symbol, or 'GLOBAL' for several
-    thresholds : such as {'open': 0.6}; the label's hold threshold is added as 'hold'
+    thresholds : such as {'open': 0.6}; the label's hold threshold is added as 'hold',
+                 the model's own (an abstain band) under their names
     trading : how its predictions are traded, such as {'signal_exit': 'flat'}
     metrics, gate : out-of-sample figures and the verdict, by the caller
     created_at : UTC text; left to the caller so that a card can be made twice alike
@@ -67,7 +69,11 @@ def make_card(
         feature_settled_bars=max(each.settled_bars or 0 for each in features),
         classes=dataset.classes,
         label=dict(dataset.label_definition),
-        thresholds={**({} if hold is None else {"hold": hold}), **(thresholds or {})},
+        thresholds={
+            **({} if hold is None else {"hold": hold}),
+            **trained.thresholds,
+            **(thresholds or {}),
+        },
         trading=dict(trading or {}),
         data_fingerprint=dataset.fingerprint,
         data_start=iso_time(int(dataset.decided_at_ns[0])),
@@ -86,7 +92,9 @@ def make_card(
 
 def library_versions(*model_types: str) -> dict[str, str]:
     """Versions of what made the model: ours, Python, numpy and the training libraries."""
-    libraries = {_LIBRARIES[name] for name in model_types}
+    libraries = {_LIBRARIES[name] for name in model_types if name != LSTM}
+    if LSTM in model_types:
+        libraries.update(backend_packages())
     packages = {name: version(name) for name in ("crypto-bot", "numpy", *sorted(libraries))}
     return {**packages, "python": platform.python_version()}
 

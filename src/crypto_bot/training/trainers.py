@@ -28,7 +28,7 @@ class TrainedModel:
                                     read fewer features than the dataset has
     files : file name -> content    byte-identical for the same data, options and libraries
     importance : name -> share      of the total gain (LightGBM), impurity decrease (forest) or size
-                                    of the scaled coefficients (logistic); sums to 1
+                                    of the weights of scaled inputs (logistic, LSTM); sums to 1
     model_type : str                how `load_predictor` reads the files
     options : dict                  training options as used
     device : str                    where it was trained; says so when another device was asked for
@@ -36,6 +36,8 @@ class TrainedModel:
     seed : int
     evidence : dict                 what the fit found out on its way, JSON-ready: rounds used, features
                                     chosen and why; empty where there is nothing to tell
+    thresholds : dict               what the card must carry so that decisions can be made with the
+                                    model, such as its abstain band
     members : tuple of TrainedModel     the models it is made of; empty for a plain one
     """
 
@@ -48,6 +50,7 @@ class TrainedModel:
     seconds: float
     seed: int
     evidence: dict[str, Any] = field(default_factory=dict)
+    thresholds: dict[str, float] = field(default_factory=dict)
     members: tuple[TrainedModel, ...] = ()
 
 

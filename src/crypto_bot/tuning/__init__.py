@@ -15,7 +15,7 @@ from crypto_bot.tuning.rows import RowBoard
 from crypto_bot.tuning.settings import ModelSetting, ModelSpace
 from crypto_bot.tuning.study import ModelSearch, ModelSearchOptions, search_models
 from crypto_bot.tuning.trading import TradingTerms, threshold_for
-from crypto_bot.tuning.trials import TriedSetting, try_setting
+from crypto_bot.tuning.trials import TriedSetting, try_settings
 
 __all__ = [
     "JudgedStretch",
@@ -32,5 +32,5 @@ __all__ = [
     "search_models",
     "stretch_edges",
     "threshold_for",
-    "try_setting",
+    "try_settings",
 ]

@@ -16,6 +16,7 @@ from crypto_bot.core.timeframes import iso_time
 from crypto_bot.dataset import Dataset
 from crypto_bot.engine import BacktestResult
 from crypto_bot.splits import Split
+from crypto_bot.training import TrainedModel
 from crypto_bot.tuning.rows import RowBoard, cut_at, training_rows
 from crypto_bot.tuning.settings import ModelSetting
 from crypto_bot.tuning.study import ModelSearch, ModelSearchOptions, OnTried, search_models
@@ -148,8 +149,8 @@ def judge_stretch(
         raise DataError(f"stretch from {iso_time(span[0])} must hold labelled rows, held none")
     rows = training_rows(dataset, split.train, board.interval_ns)
     split = replace(split, train=rows)
-    probabilities, _ = predict_fold(dataset, setting.trainer(), split)
-    predictions = _only(dataset, split, probabilities)
+    probabilities, model = predict_fold(dataset, setting.trainer(), split)
+    predictions = _only(dataset, split, probabilities, model)
     results = trade_setting(setting, predictions, threshold, dataset, board.bars, terms)
     return JudgedStretch(
         start_ns=span[0],
@@ -164,11 +165,13 @@ def judge_stretch(
     )
 
 
-def _only(dataset: Dataset, split: Split, probabilities: PerRowClass) -> OutOfSample:
+def _only(
+    dataset: Dataset, split: Split, probabilities: PerRowClass, model: TrainedModel
+) -> OutOfSample:
     """The predictions of one split as the out-of-sample record of the dataset."""
     found = np.full((len(dataset), len(dataset.classes)), np.nan)
     found[split.test] = probabilities
     fold = np.full(len(dataset), -1, dtype=np.int64)
     fold[split.test] = split.fold
     start, end = (int(dataset.decided_at_ns[split.test[place]]) for place in (0, -1))
-    return OutOfSample(found, fold, dataset.classes, (), (split,), start, end)
+    return OutOfSample(found, fold, dataset.classes, (model,), (split,), start, end)

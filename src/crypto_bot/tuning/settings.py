@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
@@ -9,7 +10,7 @@ from pydantic import Field
 from crypto_bot.core.options import Options
 from crypto_bot.core.timeframes import MINUTE_NS, timeframe_ns
 from crypto_bot.engine import ExitOptions, SignalExit
-from crypto_bot.labels import LabelOptions, NextUpOptions, ThreeClassOptions
+from crypto_bot.labels import LabelOptions, NextUpOptions, ThreeClassOptions, TripleBarrierOptions
 from crypto_bot.training import (
     ForestOptions,
     ForestTrainer,
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from optuna import Trial
 
 ModelKind = Literal["logistic", "lightgbm", "random_forest"]
-LabelKind = Literal["next_up", "three_class"]
+LabelKind = Literal["next_up", "three_class", "triple_barrier"]
 
 
 class ModelSetting(Options):
@@ -55,6 +56,8 @@ class ModelSetting(Options):
         """The label's options on bars of this timeframe."""
         if self.label == "next_up":
             return NextUpOptions(horizon_bars=self.horizon_bars)
+        if self.label == "triple_barrier":
+            return TripleBarrierOptions(horizon_bars=self.horizon_bars)
         minutes = self.horizon_bars * timeframe_ns(timeframe) / MINUTE_NS
         return ThreeClassOptions(horizon_minutes=minutes)
 
@@ -81,39 +84,40 @@ class ModelSpace(Options):
         default=("next_up",), min_length=1, description="kinds of label"
     )
     horizon_bars: tuple[int, ...] = Field(
-        default=(6, 12, 24), min_length=1, description="label horizons, bars"
+        default=(12, 24, 48), min_length=1, description="label horizons, bars"
     )
-    open_share: tuple[float, float] = Field(
-        default=(0.1, 0.9), description="least and largest share of decisions with a side"
+    open_shares: tuple[float, ...] = Field(
+        default=(0.25, 0.5, 0.75), min_length=1, description="shares of decisions with a side"
     )
     signal_exits: tuple[SignalExit, ...] = Field(
-        default=(SignalExit.FLAT, SignalExit.OPPOSITE),
+        default=(SignalExit.OPPOSITE, SignalExit.FLAT),
         min_length=1,
         description="what may end a position",
     )
 
-    def draw(self, trial: Trial, seed: int) -> ModelSetting:
-        """The setting that Optuna's trial suggests."""
+    def draw(self, trial: Trial, seed: int) -> list[ModelSetting]:
+        """What Optuna's trial suggests to train, once for every way of trading it."""
         kind = trial.suggest_categorical("model", list(self.models))
-        exits = trial.suggest_categorical("signal_exit", [str(e) for e in self.signal_exits])
-        return ModelSetting.from_mapping(
-            {
-                "model": kind,
-                "parameters": _PARAMETERS[kind](trial),
-                "label": trial.suggest_categorical("label", list(self.labels)),
-                "horizon_bars": trial.suggest_categorical("horizon_bars", list(self.horizon_bars)),
-                "open_share": trial.suggest_float("open_share", *self.open_share),
-                "signal_exit": exits,
-                "seed": seed,
-            },
-            path="suggested setting",
-        )
+        drawn = {
+            "model": kind,
+            "parameters": _PARAMETERS[kind](trial),
+            "label": trial.suggest_categorical("label", list(self.labels)),
+            "horizon_bars": trial.suggest_categorical("horizon_bars", list(self.horizon_bars)),
+            "seed": seed,
+        }
+        ways = product(self.signal_exits, self.open_shares)
+        return [
+            ModelSetting.from_mapping(
+                {**drawn, "signal_exit": exits, "open_share": share}, path="suggested setting"
+            )
+            for exits, share in ways
+        ]
 
 
 def _logistic(trial: Trial) -> dict[str, float | int]:
     return {
-        "C": trial.suggest_float("C", 1e-4, 1.0, log=True),
-        "l1_ratio": trial.suggest_float("l1_ratio", 0.0, 1.0),
+        "C": trial.suggest_float("C", 1e-4, 0.1, log=True),
+        "l1_ratio": 0.0,
     }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ from crypto_bot.core.progress import track
 from crypto_bot.tuning.rows import RowBoard
 from crypto_bot.tuning.settings import ModelSetting, ModelSpace
 from crypto_bot.tuning.trading import TradingTerms
-from crypto_bot.tuning.trials import TriedSetting, try_setting
+from crypto_bot.tuning.trials import TriedSetting, try_settings
 
 if TYPE_CHECKING:
     from optuna import Study, Trial
@@ -28,12 +28,18 @@ if TYPE_CHECKING:
 _WORTHLESS = -10.0
 """Told to the sampler for a setting without any Sharpe ratio: it never traded, or could not be trained."""
 OnTried = Callable[[TriedSetting], None]
+_Outcome = tuple[list[TriedSetting], list[tuple[ModelSetting, str]]]
 
 
 class ModelSearchOptions(Options):
     """How a search spends its budget."""
 
-    trials: int = Field(default=8, ge=1, le=10_000, description="settings tried")
+    trials: int = Field(
+        default=8,
+        ge=1,
+        le=10_000,
+        description="models trained, each traded in every way of the space",
+    )
     folds: int = Field(default=3, ge=2, le=50, description="purged folds a setting is tried on")
     sampler: Literal["tpe", "random"] = Field(default="tpe", description="who suggests settings")
     startup_trials: int = Field(
@@ -122,13 +128,12 @@ def search_models(
     with _quiet_optuna():
         study = _study(board, terms, options, end_ns, storage)
         for number in track(range(options.trials), "search models"):
-            outcome = _trial(study, number, board, terms, options, end_ns)
-            if isinstance(outcome, TriedSetting):
-                tried.append(outcome)
-                if on_tried is not None:
-                    on_tried(outcome)
-            else:
-                failed.append(outcome)
+            found, refused = _trial(study, number, board, terms, options, end_ns)
+            tried += found
+            failed += refused
+            if on_tried is not None:
+                for one in found:
+                    on_tried(one)
     return ModelSearch(tuple(tried), tuple(failed), end_ns)
 
 
@@ -139,7 +144,7 @@ def _trial(
     terms: TradingTerms,
     options: ModelSearchOptions,
     end_ns: int,
-) -> TriedSetting | tuple[ModelSetting, str]:
+) -> _Outcome:
     from optuna.trial import TrialState
 
     done = study.get_trials(deepcopy=False)
@@ -149,16 +154,16 @@ def _trial(
         study.tell(number, state=TrialState.FAIL)
     study.sampler = _sampler(options, number)
     trial = study.ask()
-    setting = options.space.draw(trial, options.seed)
+    settings = options.space.draw(trial, options.seed)
 
     def is_hopeless(folds_done: int, sharpe: float) -> bool:
         trial.report(sharpe, folds_done)
         return options.prune and bool(trial.should_prune())
 
     try:
-        outcome = try_setting(
+        tried = try_settings(
             board,
-            setting,
+            settings,
             terms,
             end_ns=end_ns,
             folds=options.folds,
@@ -166,15 +171,15 @@ def _trial(
             progress=is_hopeless if options.prune else None,
         )
     except DataError as error:
-        _remember(trial, {"setting": setting.model_dump(mode="json"), "error": str(error)})
+        _remember(trial, [{"setting": settings[0].model_dump(mode="json"), "error": str(error)}])
         study.tell(trial, _WORTHLESS)
-        return setting, str(error)
-    _remember(trial, _as_json(outcome))
-    if outcome.is_pruned:
+        return [], [(settings[0], str(error))]
+    _remember(trial, [_as_json(one) for one in tried])
+    if any(one.is_pruned for one in tried):
         study.tell(trial, state=TrialState.PRUNED)
     else:
-        study.tell(trial, _WORTHLESS if outcome.sharpe is None else outcome.sharpe)
-    return outcome
+        study.tell(trial, max(_WORTHLESS if one.sharpe is None else one.sharpe for one in tried))
+    return tried, []
 
 
 def _study(
@@ -227,7 +232,7 @@ def _identity(
     return hashlib.sha256(json.dumps(story, sort_keys=True).encode()).hexdigest()[:32]
 
 
-def _remember(trial: Trial, content: dict[str, Any]) -> None:
+def _remember(trial: Trial, content: list[dict[str, Any]]) -> None:
     trial.set_user_attr("outcome", content)
 
 
@@ -243,14 +248,22 @@ def _as_json(tried: TriedSetting) -> dict[str, Any]:
     }
 
 
-def _remembered(trial: Any) -> TriedSetting | tuple[ModelSetting, str]:
+def _remembered(trial: Any) -> _Outcome:
     kept = trial.user_attrs["outcome"]
-    setting = ModelSetting.from_mapping(kept["setting"], path="stored trial")
-    if "error" in kept:
-        return setting, str(kept["error"])
+    return (
+        [_as_tried(one) for one in kept if "error" not in one],
+        [(_setting(one), str(one["error"])) for one in kept if "error" in one],
+    )
+
+
+def _setting(kept: Mapping[str, Any]) -> ModelSetting:
+    return ModelSetting.from_mapping(kept["setting"], path="stored trial")
+
+
+def _as_tried(kept: Mapping[str, Any]) -> TriedSetting:
     returns = np.array(kept["daily_returns"], dtype=np.float64)
     return TriedSetting(
-        setting=setting,
+        setting=_setting(kept),
         sharpe=kept["sharpe"],
         threshold=kept["threshold"],
         trades=kept["trades"],

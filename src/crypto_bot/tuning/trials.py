@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from crypto_bot.core.arrays import Index, PerRow
+from crypto_bot.core.arrays import Index, PerRow, PerRowClass
 from crypto_bot.core.timeframes import DAY_NS
 from crypto_bot.dataset import Dataset
 from crypto_bot.gate import Pooled, pool_results
 from crypto_bot.splits import KFoldOptions, Split, purged_kfold_splits
+from crypto_bot.training import TrainedModel
 from crypto_bot.tuning.rows import RowBoard, training_rows
 from crypto_bot.tuning.settings import ModelSetting
 from crypto_bot.tuning.trading import TradingTerms, threshold_for, trade_setting
@@ -46,45 +47,61 @@ class TriedSetting:
     is_pruned: bool = False
 
 
-def try_setting(
+def try_settings(
     board: RowBoard,
-    setting: ModelSetting,
+    settings: Sequence[ModelSetting],
     terms: TradingTerms,
     *,
     end_ns: int,
     folds: int,
     embargo_ns: int,
     progress: Progress | None = None,
-) -> TriedSetting:
-    """Train and trade a setting on purged folds of the rows whose labels ended before `end_ns`.
+) -> list[TriedSetting]:
+    """Train one model on purged folds and trade what it predicts in every way that is asked for.
+
+    Parameters
+    ----------
+    settings : alike but for open_share and signal_exit: they share their model
+    end_ns : only rows whose labels ended before this are seen
+    progress : asked after each fold, by the first setting; None never prunes
 
     Notes
     -----
     Folds are contiguous in time and purged on both sides by each label's true end. The threshold is
     set by the out-of-fold probabilities themselves: it says how often to trade, not when.
     """
-    whole = board.dataset(setting.labels(board.timeframe))
+    first = settings[0]
+    whole = board.dataset(first.labels(board.timeframe))
     dataset = whole.take(np.flatnonzero(whole.label_end_ns < end_ns))
     splits = inner_splits(dataset, folds, embargo_ns, board.interval_ns)
-    trainer = setting.trainer()
+    trainer = first.trainer()
     found = np.full((len(dataset), len(dataset.classes)), np.nan)
     fold = np.full(len(dataset), -1, dtype=np.int64)
-    tried: TriedSetting | None = None
+    models: list[TrainedModel] = []
     for done, split in enumerate(splits, 1):
-        found[split.test] = predict_fold(dataset, trainer, split)[0]
+        found[split.test], model = predict_fold(dataset, trainer, split)
+        models.append(model)
         fold[split.test] = split.fold
-        if done < len(splits) and progress is None:
-            continue
-        tested = dataset.decided_at_ns[fold >= 0]
-        predictions = OutOfSample(
-            found, fold, dataset.classes, (), tuple(splits), int(tested.min()), int(tested.max())
-        )
-        tried = _traded(setting, predictions, dataset, board, terms)
-        if progress is not None and done < len(splits) and progress(done, tried.sharpe or 0.0):
-            return replace(tried, is_pruned=True)
-    if tried is None:
-        raise AssertionError("splits hold at least one fold")
-    return tried
+        if progress is not None and done < len(splits):
+            known = _known(dataset, found, fold, splits[:done], models)
+            so_far = _traded(first, known, dataset, board, terms)
+            if progress(done, so_far.sharpe or 0.0):
+                return [replace(so_far, is_pruned=True)]
+    predictions = _known(dataset, found, fold, splits, models)
+    return [_traded(setting, predictions, dataset, board, terms) for setting in settings]
+
+
+def _known(
+    dataset: Dataset,
+    found: PerRowClass,
+    fold: Index,
+    splits: Sequence[Split],
+    models: Sequence[TrainedModel],
+) -> OutOfSample:
+    """What the folds done so far predicted."""
+    tested = dataset.decided_at_ns[fold >= 0]
+    span = int(tested.min()), int(tested.max())
+    return OutOfSample(found, fold, dataset.classes, tuple(models), tuple(splits), *span)
 
 
 def inner_splits(

@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from crypto_bot.core.arrays import Mask, PerRow
+from crypto_bot.core.arrays import Mask
 from crypto_bot.core.errors import DataError, LeakError
 from crypto_bot.dataset import Dataset
 from crypto_bot.splits import Split
 from crypto_bot.training import Trainer
+from crypto_bot.validation.leaks_rows import area_under_curve
 from crypto_bot.validation.out_of_sample import predict_fold
 
 Prepare = Callable[[Dataset], Dataset]
@@ -98,19 +99,6 @@ def check_shuffled_labels_teach_nothing(
             "test rows reach training"
         )
     return score
-
-
-def area_under_curve(score: PerRow, is_positive: Mask) -> float:
-    """Chance that a random positive scores above a random negative; ties count half."""
-    from scipy.stats import rankdata
-
-    positives = int(np.count_nonzero(is_positive))
-    negatives = len(score) - positives
-    if positives == 0 or negatives == 0:
-        raise DataError(f"rows must hold both classes, was {positives} of {len(score)} positive")
-    ranks = rankdata(score)
-    total = float(ranks[is_positive].sum())
-    return (total - positives * (positives + 1) / 2) / (positives * negatives)
 
 
 def _null_deviation(is_positive: Mask) -> float:

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from crypto_bot.core.arrays import Index, Mask, PerBar, PerBarFeature, PerRowClass
+from crypto_bot.core.arrays import Index, Mask, PerBar, PerRowClass
 from crypto_bot.core.bars import Bars
 from crypto_bot.core.errors import DataError
 from crypto_bot.core.funding import FundingRates
-from crypto_bot.core.models import Predictor, class_column, require_schema
+from crypto_bot.core.models import class_column, side_columns
+from crypto_bot.core.orders import Signals
 from crypto_bot.core.progress import track
+from crypto_bot.core.timeframes import iso_time
 from crypto_bot.dataset import Dataset
 from crypto_bot.engine import (
     BacktestResult,
@@ -31,12 +33,10 @@ from crypto_bot.splits import (
     split_dataset,
 )
 from crypto_bot.strategies import Strategy
-from crypto_bot.training import TrainedModel, Trainer
-from crypto_bot.validation.leaks import (
-    check_predictions_out_of_sample,
-    check_scaler_inside_fold,
-    check_split_purged,
-)
+from crypto_bot.training import TrainedModel, Trainer, rows_for
+from crypto_bot.validation.every_bar import candle_columns, every_bar_columns
+from crypto_bot.validation.leaks_fitting import Pipeline, check_scaler_inside_fold
+from crypto_bot.validation.leaks_rows import check_predictions_out_of_sample, check_split_purged
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +48,7 @@ class OutOfSample:
     probabilities : float64 (rows, classes)    columns as in `classes`; NaN where untested
     fold : int64 (rows,)                       which fold tested the row, -1 where none did
     classes : tuple of int
-    models : tuple of TrainedModel             one a fold
+    models : tuple of TrainedModel             one a fold, or none where others predicted
     splits : tuple of Split
     start_ns, end_ns : int                     first and last tested decision
     """
@@ -72,8 +72,9 @@ def out_of_sample(dataset: Dataset, trainer: Trainer, splits: Sequence[Split]) -
 
     Raises
     ------
-    LeakError    if a split is not purged, a scaler saw other rows, or a row is tested twice
-    DataError    if a fold's training rows are of one class
+    LeakError    if a split is not purged, or a scaler saw other rows
+    DataError    if there is no fold, a row is tested twice, a fold's training rows are of one class, or
+                 a feature is NaN, infinite or named twice
 
     Notes
     -----
@@ -157,9 +158,14 @@ def _checked(
 def predict_fold(
     dataset: Dataset, trainer: Trainer, split: Split
 ) -> tuple[PerRowClass, TrainedModel]:
-    """Train on a fold's training rows; probabilities (test rows, classes) in the dataset's order."""
+    """Train on a fold's training rows; probabilities (test rows, classes) in the dataset's order.
+
+    Raises LeakError if the split is not purged, DataError if the fold's training rows are of one class
+    or empty, or a feature of the fold is NaN, infinite or named twice.
+    """
     check_split_purged(split, dataset.decided_at_ns, dataset.label_end_ns)
     train = dataset.take(split.train)
+    _check_fold(dataset, train, split)
     model = trainer.fit(train)
     predictor = model.predictor
     tested = rows_for(predictor, dataset.take(split.test))
@@ -171,33 +177,61 @@ def predict_fold(
     return np.column_stack(columns), model
 
 
-def rows_for(predictor: Predictor, dataset: Dataset) -> PerBarFeature:
-    """float64 (rows, features) of the dataset that the predictor reads, in its order.
+def _check_fold(dataset: Dataset, train: Dataset, split: Split) -> None:
+    name = f"fold {split.fold} from {iso_time(split.test_start_ns)}"
+    names = dataset.feature_names
+    twice = sorted({each for each in names if names.count(each) > 1})
+    if twice:
+        raise DataError(f"{name} must have each feature once, had {', '.join(twice)} twice or more")
+    counts = train.class_counts()
+    if sum(count > 0 for count in counts.values()) < 2:
+        raise DataError(
+            f"{name} must learn from at least two classes, had {counts}; "
+            "give a longer history or fewer folds"
+        )
+    for what, rows in (("learn", split.train), ("predict", split.test)):
+        is_wrong = ~np.isfinite(dataset.features[rows])
+        if is_wrong.any():
+            place, column = np.argwhere(is_wrong)[0]
+            raise DataError(
+                f"{name} must {what} from finite features, {names[column]} was "
+                f"{dataset.features[rows[place], column]} at row {rows[place]}; drop such rows"
+            )
 
-    A model may read fewer features than there are; ModelError if it wants one that is not there.
-    """
-    lacking = set(predictor.feature_names) - set(dataset.feature_names)
-    if lacking or dataset.feature_names == predictor.feature_names:
-        require_schema(dataset.feature_names, predictor)
-        return np.ascontiguousarray(dataset.features)
-    return dataset.columns(predictor.feature_names).features
+
+def trainer_pipeline(trainer: Trainer) -> Pipeline:
+    """A trainer as a pipeline from all rows and a split to test predictions, for the leak checks."""
+
+    def predict(dataset: Dataset, split: Split) -> PerRowClass:
+        return predict_fold(dataset, trainer, split)[0]
+
+    return predict
 
 
 def prediction_columns(dataset: Dataset, predictions: OutOfSample, bars: Bars) -> dict[str, PerBar]:
     """Out-of-sample `p_up` and `p_down` at each bar, float64 (bars,); NaN where untested.
 
-    Raises DataError if these are not the bars that the dataset was built from.
+    NaN too where the fold's model abstains (its band, `TrainedModel.thresholds`). Raises DataError
+    if these are not the bars that the dataset was built from.
     """
     rows = _rows_of(dataset, bars)
-    down = -1 if -1 in dataset.classes else 0
-    columns = {}
-    for name, label in (("p_up", 1), ("p_down", down)):
+    for name, label in (("p_up", 1), ("p_down", -1 if -1 in dataset.classes else 0)):
         if label not in dataset.classes:
             raise DataError(f"classes must hold {label} for {name}, was {dataset.classes}")
-        column = np.full(len(bars), np.nan)
-        k = dataset.classes.index(label)
-        column[dataset.bar_index[rows]] = predictions.probabilities[rows, k]
-        columns[name] = column
+    sides = {name: np.full(len(dataset), np.nan) for name in ("p_up", "p_down")}
+    bands = {
+        split.fold: model.thresholds
+        for split, model in zip(predictions.splits, predictions.models, strict=False)
+    }
+    for fold in np.unique(predictions.fold[predictions.is_tested]).tolist():
+        served = np.flatnonzero(predictions.fold == fold)
+        given = predictions.probabilities[served]
+        for name, side in side_columns(dataset.classes, given, bands.get(fold, {})).items():
+            sides[name][served] = side
+    columns = {}
+    for name, side in sides.items():
+        columns[name] = np.full(len(bars), np.nan)
+        columns[name][dataset.bar_index[rows]] = side[rows]
     return columns
 
 
@@ -217,20 +251,31 @@ def trade_out_of_sample(
     Parameters
     ----------
     bars : one `Bars` a symbol       those the dataset was built from
-    strategy : Strategy              reads `p_up` and `p_down`, such as `get_strategy("model")`
+    strategy : Strategy              reads `p_up` and `p_down`, such as `get_strategy("model")`, or
+                                     `p_up` beside candles, as `get_strategy("meta")` does
     funding : symbol -> rates        charged where a symbol has them
 
     Returns
     -------
     list[BacktestResult]    per symbol, over the bars from the first to the last tested decision and
                             the one bar after it, at whose open the last decision is filled
+
+    Notes
+    -----
+    A strategy that reads candles too decides at bars that may be no rows of the dataset: for it each
+    fold's model predicts every bar of its stretch, see `every_bar_columns`.
     """
     found = []
     for each in bars:
         columns = prediction_columns(dataset, predictions, each)
+        if strategy.features() or strategy.prices:
+            columns = {
+                **every_bar_columns(dataset, predictions, each),
+                **candle_columns(each, strategy.features()),
+            }
         stretch = _tested_stretch(each, predictions)
-        cut = {name: column[stretch] for name, column in columns.items()}
-        signals = strategy.signals(cut)
+        whole = strategy.signals(columns)
+        signals = Signals(whole.direction[stretch], whole.score[stretch])
         found.append(
             simulate(
                 each[stretch],
