@@ -124,7 +124,7 @@ def test_the_table_tells_each_entry_and_leaves_empty_what_is_not_known(candidate
 
 
 def test_bad_input_is_named():
-    with pytest.raises(ConfigError, match="named once each, repeated .*'sma_cross'"):
+    with pytest.raises(ConfigError, match=r"named once each, repeated .*'sma_cross'"):
         collect_candidates(BARS, [get_strategy("sma_cross"), get_strategy("sma_cross")])
     with pytest.raises(ConfigError, match="none given"):
         collect_candidates(BARS, [])
@@ -137,6 +137,6 @@ def test_bad_input_is_named():
     with pytest.raises(ConfigError, match="obv"):
         collect_candidates(BARS, STRATEGIES, features=["obv"])
     sizing = SizingOptions(initial_cash=1.0)
+    dear = CostOptions(minimum_notional_quote=10.0)
     with pytest.raises(DataError, match="must enter at least once"):
-        dear = CostOptions(minimum_notional_quote=10.0)
         collect_candidates(BARS, STRATEGIES, sizing=sizing, costs=dear)

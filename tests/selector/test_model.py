@@ -162,7 +162,7 @@ def test_too_few_trades_or_one_outcome_are_refused_by_name():
         returns=-np.abs(rows.returns),
         dataset=replace(rows.dataset, labels=np.zeros(300, np.int8)),
     )
-    with pytest.raises(DataError, match="must both win and lose, were {0: 300, 1: 0}"):
+    with pytest.raises(DataError, match=r"must both win and lose, were \{0: 300, 1: 0\}"):
         fit_selector(lost)
     still = replace(rows, returns=np.zeros(300))
     with pytest.raises(DataError, match="must win or lose something, 300 did neither"):

@@ -21,6 +21,7 @@ from crypto_bot.splits import (
     split_dataset,
 )
 from crypto_bot.validation import check_split_purged, out_of_sample, out_of_sample_paths
+from crypto_bot.validation.out_of_sample import predict_fold
 from validation_rows import BAR_NS, START_NS, TREES, noise_dataset
 
 SMALL = {"minimum_train_rows": 1, "minimum_test_rows": 1}
@@ -118,6 +119,11 @@ def test_every_path_of_a_learned_edge_is_a_full_history_of_unseen_predictions():
         assert np.mean(guess == data.labels) > 0.8
     assert not np.array_equal(paths[0].probabilities, paths[1].probabilities)
     assert paths[0].fold[0] == paths[0].fold[300]
+    for split in split_dataset(data, options)[::3]:
+        found, _ = predict_fold(data, TREES, split)
+        for path in paths:
+            served = path.fold[split.test] == split.fold
+            assert np.array_equal(path.probabilities[split.test[served]], found[served])
     assert len(paths[0].models) == len(paths[0].splits) == 3
 
 

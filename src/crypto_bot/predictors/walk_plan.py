@@ -1,7 +1,7 @@
 """The layout in which trees are walked: 16 bytes a node, both children side by side, leaves that loop.
 
-A step is one load and one comparison without a branch; eight trees walk at once, each as many steps
-as the deepest of the eight needs, so that no wait for memory and no wrong guess stands in the way.
+A step is one load and one comparison without a branch; eight trees walk at once, so that their waits
+for memory overlap, and every few steps it is looked whether all eight have arrived.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from crypto_bot.predictors.trees import PerRowTree, TreeEnsemble, add_leaves, fi
 
 TREES_AT_ONCE = 8
 _ROWS_A_BLOCK = 64
+_STEPS_A_LOOK = 4
+"""Steps taken before it is looked whether all eight have arrived."""
 NODE = np.dtype([("threshold", "<f8"), ("feature", "<i4"), ("child", "<i4")])
 """A node; `child` is the left one, the right one follows it. A leaf's child is itself."""
 
@@ -29,8 +31,8 @@ class WalkPlan(NamedTuple):
     ----------
     nodes : NODE (nodes and leaves,)    a leaf's threshold is +inf, so that it leads to itself
     leaf : int32 (nodes and leaves,)    row of `leaf_values`, for leaves
-    slots : int32 (3, slots)            root of the tree in each slot (filled up to eights), number of
-                                        the tree (fillers' lie beyond), depth of the deepest of its eight
+    slots : int32 (2, slots)            root of the tree in each slot (filled up to eights), and number
+                                        of the tree (fillers' lie beyond)
     leaf_values : float64 (leaves, width)
     scaler : float64 (2, features)      mean and scale; (2, 0) for none
     trees, link, classes, steepness, is_float32 : as in `TreeEnsemble`
@@ -74,13 +76,12 @@ def plan_walk(ensemble: TreeEnsemble) -> WalkPlan:
 
 
 def _slots(depth: npt.NDArray[np.int64]) -> npt.NDArray[np.int32]:
-    """Root, number and steps of the tree in each slot; like depths together."""
+    """Root and number of the tree in each slot; like depths together."""
     order = np.argsort(depth, kind="stable")
     padding = -len(order) % TREES_AT_ONCE
     roots = np.concatenate((order, np.repeat(order[-1:], padding)))
     numbers = np.concatenate((order, np.arange(len(order), len(order) + padding)))
-    steps = depth[roots].reshape(-1, TREES_AT_ONCE).max(axis=1)
-    return np.stack((roots, numbers, np.repeat(steps, TREES_AT_ONCE))).astype(np.int32)
+    return np.stack((roots, numbers)).astype(np.int32)
 
 
 def _depths(ensemble: TreeEnsemble) -> npt.NDArray[np.int64]:
@@ -114,7 +115,7 @@ def _step(nodes, at, row):  # type: ignore[no-untyped-def]
 def _find_leaves(plan: WalkPlan, values: PerBarFeature, leaves: PerRowTree) -> None:
     """Fill `leaves` (rows, slots), by number of the tree, for finite values (rows, features)."""
     nodes, leaf = plan.nodes, plan.leaf
-    starts, numbers, steps = plan.slots[0], plan.slots[1], plan.slots[2]
+    starts, numbers = plan.slots[0], plan.slots[1]
     for s in range(0, len(starts), 8):
         for i in range(len(values)):
             row, out = values[i], leaves[i]
@@ -122,11 +123,17 @@ def _find_leaves(plan: WalkPlan, values: PerBarFeature, leaves: PerRowTree) -> N
             c, d = np.uint32(starts[s + 2]), np.uint32(starts[s + 3])
             e, f = np.uint32(starts[s + 4]), np.uint32(starts[s + 5])
             g, h = np.uint32(starts[s + 6]), np.uint32(starts[s + 7])
-            for _ in range(steps[s]):
-                a, b = _step(nodes, a, row), _step(nodes, b, row)
-                c, d = _step(nodes, c, row), _step(nodes, d, row)
-                e, f = _step(nodes, e, row), _step(nodes, f, row)
-                g, h = _step(nodes, g, row), _step(nodes, h, row)
+            moved = np.uint32(1)
+            while moved:
+                for _ in range(_STEPS_A_LOOK):
+                    a, b = _step(nodes, a, row), _step(nodes, b, row)
+                    c, d = _step(nodes, c, row), _step(nodes, d, row)
+                    e, f = _step(nodes, e, row), _step(nodes, f, row)
+                    g, h = _step(nodes, g, row), _step(nodes, h, row)
+                moved = (nodes[a].child ^ a) | (nodes[b].child ^ b)
+                moved |= (nodes[c].child ^ c) | (nodes[d].child ^ d)
+                moved |= (nodes[e].child ^ e) | (nodes[f].child ^ f)
+                moved |= (nodes[g].child ^ g) | (nodes[h].child ^ h)
             out[numbers[s]], out[numbers[s + 1]] = leaf[a], leaf[b]
             out[numbers[s + 2]], out[numbers[s + 3]] = leaf[c], leaf[d]
             out[numbers[s + 4]], out[numbers[s + 5]] = leaf[e], leaf[f]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -82,7 +83,7 @@ def _joined(before: Bars | None, after: Bars) -> Bars | None:
     """All candles before the cut: ATR and the like settle on them as in the strategy's own account."""
     if before is None or not len(after):
         return after if before is None and len(after) else before
-    columns = {
+    columns: dict[str, Any] = {
         name: np.concatenate((getattr(before, name), getattr(after, name)))
         for name in ("open_time", *OHLCV)
     }
