@@ -11,10 +11,10 @@ class ExplainOptions(Options):
     """Rows and repeats of an explanation; all rows are out of sample, drawn by `seed`."""
 
     contribution_rows: int = Field(
-        default=400, ge=1, description="rows whose contributions (SHAP values) are computed"
+        default=200, ge=1, description="rows whose contributions (SHAP values) are computed"
     )
     permuted_rows: int = Field(
-        default=3000, ge=1, description="rows, all folds together, to permute a feature in"
+        default=2000, ge=1, description="rows, all folds together, to permute a feature in"
     )
     repeats: int = Field(default=3, ge=1, le=100, description="permutations of a feature a fold")
     dependence_features: int = Field(

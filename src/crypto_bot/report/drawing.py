@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def blank_figure(width: float, height: float) -> Figure:
-    """An empty figure of this size, inches."""
+def blank_figure(width: float, height: float, *, dots: int = 110) -> Figure:
+    """An empty figure of this size, inches of so many dots."""
     from matplotlib.figure import Figure
 
-    return Figure(figsize=(width, height), dpi=110, layout="constrained")
+    return Figure(figsize=(width, height), dpi=dots, layout="constrained")
 
 
 def png_bytes(figure: Figure, *, is_simulated: bool) -> bytes:
