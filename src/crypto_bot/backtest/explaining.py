@@ -11,7 +11,6 @@ from crypto_bot.backtest.candles import Universe
 from crypto_bot.backtest.examined import Learned
 from crypto_bot.core.arrays import PerBarFeature
 from crypto_bot.core.errors import ConfigError, DataError, ModelError
-from crypto_bot.core.timeframes import timeframe_ns
 from crypto_bot.engine import BacktestResult
 from crypto_bot.explain import ExplainOptions, Explanation, explain_model
 from crypto_bot.features import (
@@ -89,15 +88,14 @@ def _rows_now(
     names, timeframe = learned.dataset.feature_names, learned.dataset.timeframe
     wanted = [feature(name, timeframe) for name in names]
     settled = max(each.settled_bars or 0 for each in wanted)
-    from_ns = hold_out_ns - (settled + 1) * timeframe_ns(timeframe)
     bars = [
-        each.between(from_ns, None)
+        each[max(0, int(np.searchsorted(each.close_time, hold_out_ns, "right")) - settled) :]
         for each in universe.bars
         if each.symbol in learned.dataset.symbols
     ]
-    bars = [each for each in bars if len(each) > settled]
+    bars = [each for each in bars if len(each) > settled and each.close_time[-1] > hold_out_ns]
     if not bars:
-        raise DataError(f"the hold-out must hold more than {settled} bars of some pair, did not")
+        raise DataError(f"the hold-out must hold candles of some pair after {settled}, held none")
     funding = universe.funding
     if any(each.needs_market for each in wanted):
         tables = compute_panel(bars, names, funding=funding)
