@@ -7,13 +7,14 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 STAMP_DEV := $(VENV)/.installed-dev
 
-.PHONY: demo test test-slow bench check lock clean help
+.PHONY: demo test test-slow bench truth check lock clean help
 
 help:
 	@echo 'make demo [DATA=folder]  set up, run the whole loop once, print the summary and the report path'
 	@echo 'make test                set up, run every test that needs no network'
 	@echo 'make test-slow           the longer tests too'
 	@echo 'make bench               measure; writes benchmarks/results/latest.json'
+	@echo 'make truth               markets whose truth is known: does the gate believe luck, or miss an edge?'
 	@echo 'make check               format, lint, types, layers'
 
 $(STAMP): requirements.lock pyproject.toml
@@ -39,6 +40,9 @@ test-slow: $(STAMP_DEV)
 
 bench: $(STAMP_DEV)
 	@$(BIN)/python -m benchmarks
+
+truth: $(STAMP_DEV)
+	@$(BIN)/python -m benchmarks.truth
 
 check: $(STAMP_DEV)
 	@scripts/check

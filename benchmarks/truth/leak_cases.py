@@ -92,8 +92,10 @@ CLEAN: tuple[Case, ...] = (
     Case("the project's own features", "feature", bars.own_features),
     Case("panel mean of this bar", "panel", bars.mean_of_this_bar),
     Case("label end declared truly", "label", bars.declared_truly),
-    Case("the project's next-up labels", "label", bars.next_up),
-    Case("the project's three-class labels", "label", bars.three_class),
+    *(
+        Case(f"the project's {name} labels", "label", bars.own_labels(options))
+        for name, options in loops.LABELS.items()
+    ),
     Case("walk-forward split", "split", lambda: SPLITS[1]),
     Case("purged k-fold split", "split", lambda: FOLDS[1]),
     Case("rows as they are", "rows", rows.plain_rows),
@@ -108,7 +110,13 @@ CLEAN: tuple[Case, ...] = (
     Case("oversampling in the fold", "pipeline", rows.oversampled_in_the_fold),
     Case("sequence windows of the past", "pipeline", rows.windows_of_the_past),
     Case("threshold chosen in the fold", "pipeline", rows.threshold_chosen_in_the_fold),
-    Case("the project's forest", "pipeline", trainer_pipeline(loops.TREES)),
+    *(
+        Case(f"the project's {name}", "pipeline", trainer_pipeline(trainer))
+        for name, trainer in loops.TRAINERS.items()
+    ),
     Case("setting fixed beforehand", "loop", loops.setting_fixed_beforehand),
-    Case("the project's own loop", "loop", loops.our_own_loop),
+    *(
+        Case(f"the project's own loop with {name} labels", "loop", loops.our_own_loop(options))
+        for name, options in loops.LABELS.items()
+    ),
 )

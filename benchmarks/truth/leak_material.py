@@ -17,7 +17,7 @@ HORIZON = 5
 FEATURES = 12
 
 
-def walk_bars(symbol: str = "BTC/USDT", seed: int = 0, count: int = 400) -> Bars:
+def walk_bars(symbol: str = "BTC/USDT", seed: int = 0, count: int = 500) -> Bars:
     """Hourly candles of a random walk."""
     random = np.random.default_rng(seed)
     close = 100.0 * np.exp(np.cumsum(0.006 * random.standard_t(4, count)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy as np
 from crypto_bot.core import Bars
 from crypto_bot.core.timeframes import HOUR_NS
 from crypto_bot.features import compute_features
-from crypto_bot.labels import UNLABELLED, Labels, NextUpOptions, ThreeClassOptions, make_labels
+from crypto_bot.labels import UNLABELLED, LabelOptions, Labels, make_labels
 
 Array = np.ndarray
 OWN_FEATURES = ("sma_ratio", "bb_width", "return_5d", "volume_ratio")
@@ -164,9 +164,6 @@ def declared_truly(bars: Bars) -> Labels:
     return labels(bars, 10, bars.close_time + 10 * HOUR_NS)
 
 
-def next_up(bars: Bars) -> Labels:
-    return make_labels(bars, NextUpOptions())
-
-
-def three_class(bars: Bars) -> Labels:
-    return make_labels(bars, ThreeClassOptions(horizon_minutes=240))
+def own_labels(options: LabelOptions) -> Callable[[Bars], Labels]:
+    """The project's labels of one kind."""
+    return lambda bars: make_labels(bars, options)

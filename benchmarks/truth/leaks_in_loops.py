@@ -12,9 +12,24 @@ from benchmarks.truth.leak_material import fitted, rows_of, with_features
 from benchmarks.truth.leaks_in_bars import OWN_FEATURES
 from crypto_bot.core import Bars
 from crypto_bot.dataset import Dataset, build_dataset
-from crypto_bot.labels import NextUpOptions
+from crypto_bot.labels import (
+    LabelOptions,
+    NextUpOptions,
+    ThreeClassOptions,
+    TrendScanningOptions,
+    TripleBarrierOptions,
+)
 from crypto_bot.splits import Split, WalkForwardOptions, split_dataset
-from crypto_bot.training import ForestOptions, ForestTrainer
+from crypto_bot.training import (
+    CalibratedTrainer,
+    CalibrationOptions,
+    ForestOptions,
+    ForestTrainer,
+    LightGBMOptions,
+    LightGBMTrainer,
+    LogisticTrainer,
+    SoftVoteTrainer,
+)
 from crypto_bot.validation import OutOfSample, out_of_sample
 
 Array = np.ndarray
@@ -77,11 +92,30 @@ def labels_end_untold(bars: Sequence[Bars]) -> tuple[Dataset, OutOfSample]:
 
 
 TREES = ForestTrainer(ForestOptions(n_estimators=5, max_depth=4))
+BOOSTING = LightGBMTrainer(LightGBMOptions(n_estimators=20, num_leaves=7))
+LOGISTIC = LogisticTrainer()
+_CORRECTED = CalibrationOptions(folds=2, embargo_bars=0)
+TRAINERS = {
+    "forest": TREES,
+    "boosting": BOOSTING,
+    "logistic": LOGISTIC,
+    "calibrated logistic": CalibratedTrainer(LOGISTIC, _CORRECTED),
+    "mean of logistic and forest": SoftVoteTrainer([LOGISTIC, TREES]),
+}
+LABELS = {
+    "next-up": NextUpOptions(),
+    "three-class": ThreeClassOptions(horizon_minutes=240, hold_threshold=0.001),
+    "triple-barrier": TripleBarrierOptions(horizon_bars=8, volatility_bars=10),
+    "trend-scanning": TrendScanningOptions(minimum_bars=3, maximum_bars=8),
+}
+_FEW = WalkForwardOptions(folds=2, minimum_train_rows=30)
 
 
-def our_own_loop(bars: Sequence[Bars]) -> tuple[Dataset, OutOfSample]:
-    dataset = build_dataset(bars, feature_names=OWN_FEATURES, labels=NextUpOptions())
-    return dataset, out_of_sample(dataset, TREES, split_dataset(dataset, FEW))
+def our_own_loop(labels: LabelOptions) -> Callable[[Sequence[Bars]], tuple[Dataset, OutOfSample]]:
+    """The project's features, these labels, its splits and its forest."""
 
+    def learn(bars: Sequence[Bars]) -> tuple[Dataset, OutOfSample]:
+        dataset = build_dataset(bars, feature_names=OWN_FEATURES, labels=labels)
+        return dataset, out_of_sample(dataset, TREES, split_dataset(dataset, _FEW))
 
-FEW = WalkForwardOptions(folds=2, minimum_train_rows=30)
+    return learn

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from crypto_bot.backtest.examined import Learned
 from crypto_bot.backtest.learning import conclude, examine
 from crypto_bot.backtest.recipes import SearchRecipe, nested_options
-from crypto_bot.backtest.workbench import Workbench, open_workbench
+from crypto_bot.backtest.workbench import open_workbench
 from crypto_bot.core import Bars
 from crypto_bot.core.errors import DataError
 from crypto_bot.training.cards import POOLED
@@ -54,21 +55,30 @@ class Judged:
 
 def judge_market(bars: Sequence[Bars]) -> Judged:
     """Search, walk forward, judge; and if the gate says yes, publish and promote."""
-    with tempfile.TemporaryDirectory() as folder, _bench(Path(folder)) as bench:
+    with tempfile.TemporaryDirectory() as folder:
+        learned = learned_on(bars, Path(folder))
+        checks = learned.verdict.checks
+        search = learned.notes["search"]
+        return Judged(
+            learned.promoted,
+            learned.pooled.sharpe,
+            tuple(check.name for check in checks if not check.holds),
+            len(search["stretches"]) * search["tried"],
+        )
+
+
+def learned_on(bars: Sequence[Bars], folder: Path) -> Learned:
+    """What the pipeline makes of candles with an empty journal and registry below `folder`."""
+    with _bench(folder) as bench:
         run_id = bench.journal.start_run("truth", bench.settings)
         recipe = SearchRecipe(POOLED, nested_options(bench), FEATURES)
-        span = {"start_ns": 0, "end_ns": int(bars[0].close_time[-1])}
-        examined = examine(bench, bars, recipe, run_id=run_id, **span)
+        end_ns = int(bars[0].close_time[-1])
+        examined = examine(bench, bars, recipe, run_id=run_id, start_ns=0, end_ns=end_ns)
         learned = conclude(bench, examined, run_id)
         in_service = bench.registry_of(True).champion(POOLED) is not None
         if in_service != learned.promoted:
             raise DataError(f"a promoted model must be in service, was {in_service}")
-        return Judged(
-            learned.promoted,
-            learned.pooled.sharpe,
-            tuple(check.name for check in learned.verdict.checks if not check.holds),
-            bench.journal.trials_count(run_id=run_id),
-        )
+        return learned
 
 
 def _bench(folder: Path) -> Any:
@@ -85,6 +95,3 @@ def _bench(folder: Path) -> Any:
         },
         log="backtest",
     )
-
-
-__all__ = ["FEATURES", "SETTINGS", "Judged", "Workbench", "judge_market"]

@@ -261,7 +261,7 @@ def test_a_space_is_read_from_words():
         (["--strategy", "sma_cros"], "did you mean 'sma_cross'?"),
         (["--strategy", "rsi", "--trials", "0"], "trials must be 1..1,000,000, was 0"),
         (["--strategy", "rsi", "--trials", "-1"], "trials must be 1..1,000,000, was -1"),
-        (["--strategy", "rsi", "--method", "tpee"], "method must be one of grid, random, tpe, nsga2, was 'tpee'; did you mean 'tpe'?"),
+        (["--strategy", "rsi", "--method", "tpee"], "method must be one of grid, random, tpe, nsga2, forest, was 'tpee'; did you mean 'tpe'?"),
         (["--strategy", "rsi", "--objective", "sharp"], "was 'sharp'; did you mean 'sharpe'?"),
         (["--strategy", "rsi", "--exits", "stopp"], "exits must be among none, stop, target, trailing, holding, was 'stopp'; did you mean 'stop'?"),
         (["--strategy", "rsi", "--seed", "-3"], "seed must be at least 0, was -3"),

@@ -113,5 +113,5 @@ def test_a_lag_that_cannot_be_is_refused(name, message):
 
 
 def test_a_live_lag_needs_the_timeframe():
-    with pytest.raises(ConfigError, match=r"timeframe must be given .* k bars ago, was None"):
+    with pytest.raises(ConfigError, match=r"timeframe must be given .* k bars ago, .*, was None"):
         FeatureStream(["close~1"])

@@ -17,10 +17,10 @@ def random_ensemble(rng, link, features):
     """Trees of 1 to 9 leaves over few distinct thresholds, so that rows often sit on one."""
     classes = 2 if link == SIGMOID else int(rng.integers(2, 5))
     sums = 1 if link == SIGMOID else classes
-    trees = int(rng.integers(1, 5)) * sums
+    trees = int(rng.integers(1, 9)) * sums
     roots, children, leaves = [], [], 0
     for _ in range(trees):
-        size = int(rng.integers(1, 10))
+        size = int(rng.choice([1, 2, 5, 9, 40]))
         start = len(children)
         roots.append(start if size > 1 else ~leaves)
         open_slots = []

@@ -60,7 +60,7 @@ def test_the_number_of_rows_layout_and_threads_change_no_bit(model, monkeypatch)
     for rows in (0, 1, 3, 63, 64, 65, 129):
         assert np.array_equal(model.predict_proba(values[:rows]), wanted[:rows])
     monkeypatch.setattr(predictor, "_ROWS_A_THREAD", 300)
-    monkeypatch.setattr(predictor, "_available_cores", lambda: 3)
+    monkeypatch.setattr(predictor, "available_cores", lambda: 3)
     assert np.array_equal(model.predict_proba(values), wanted)
 
 

@@ -17,7 +17,7 @@ from crypto_bot.search.space import search_space
 from search.markets import market
 
 EXITS = exit_space(["stop", "target"], ExitOptions())
-METHODS = ("grid", "random", "tpe", "nsga2")
+METHODS = ("grid", "random", "tpe", "nsga2", "forest")
 
 
 def found(method="random", trials=24, bars=None, **options):
@@ -213,7 +213,7 @@ def test_a_search_cut_short_goes_on_as_if_it_had_not_been(tmp_path, method, batc
     assert kept.trials.equals(whole.trials)
 
 
-@pytest.mark.parametrize("method", ["random", "tpe", "nsga2"])
+@pytest.mark.parametrize("method", ["random", "tpe", "nsga2", "forest"])
 def test_more_trials_go_on_in_the_middle_of_a_batch(tmp_path, method, small_batches):
     few = BATCH[method] + 5
     found(method, few, exits=EXITS, store=tmp_path)
@@ -261,7 +261,7 @@ def test_a_store_that_cannot_be_written_is_named(tmp_path):
         ({"trials": 0}, r"trials must be 1\.\.1,000,000, was 0"),
         ({"trials": -5}, r"trials must be 1\.\.1,000,000, was -5"),
         ({"trials": 10**9}, r"trials must be 1\.\.1,000,000, was 1,000,000,000"),
-        ({"method": "tpee"}, r"method must be one of grid, random, tpe, nsga2, was 'tpee'; did you mean 'tpe'"),
+        ({"method": "tpee"}, r"method must be one of grid, random, tpe, nsga2, forest, was 'tpee'; did you mean 'tpe'"),
         ({"objective": "sharp"}, r"objective must be one of sharpe, .*, was 'sharp'; did you mean 'sharpe'"),
         ({"seed": -1}, r"seed must be at least 0, was -1"),
         ({"minimum_trades": 0}, r"minimum_trades must be at least 1, was 0"),

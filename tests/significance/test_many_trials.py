@@ -105,6 +105,21 @@ def test_the_best_of_many_alike_trials_is_not_believed_and_a_planted_one_is():
     assert deflated_sharpe(moments, trials=found.count, trial_variance=found.variance) > 0.95
 
 
+def test_the_variance_is_that_over_trials_freed_of_what_they_share():
+    returns = trials_of(3, 1, 8, 0.8) + np.linspace(-0.004, 0.004, 8)
+    sharpes = returns.mean(axis=0) / returns.std(axis=0, ddof=1)
+    correlation = np.corrcoef(returns, rowvar=False)
+    mean = (correlation.sum() - 8) / 56
+    assert effective_trials(returns).variance == pytest.approx(sharpes.var(ddof=1) / (1 - mean))
+
+
+def test_chance_likeness_of_short_records_makes_no_clusters():
+    for seed in range(3):
+        returns = trials_of(seed, 40, 1, 0.0, periods=20)
+        assert np.sort(np.corrcoef(returns, rowvar=False).ravel())[-41] > 0.5
+        assert effective_trials(returns).clusters >= 39
+
+
 def test_trials_that_never_traded_are_left_out():
     returns = np.column_stack([np.zeros(PERIODS), trials_of(0, 2, 1, 0.0), np.zeros(PERIODS)])
     found = effective_trials(returns)

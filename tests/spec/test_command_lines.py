@@ -15,7 +15,7 @@ INTEGRATED = "python -m crypto_bot.backtest.integrated_cli"
 BACKTEST = "python -m crypto_bot.backtest.cli"
 COMMANDS = {
     INTEGRATED: ("setup", "integrated", "backtest-only", "ml-training", "validate"),
-    BACKTEST: ("run", "continuous", "portfolio", "sweep", "view", "optimize"),
+    BACKTEST: ("run", "continuous", "portfolio", "select", "sweep", "view", "optimize"),
     "cointrainer": ("csv-train", "registry-list", "registry-smoke"),
 }
 HELP_S = 1.5

@@ -21,6 +21,7 @@ from crypto_bot.splits import (
     split_dataset,
 )
 from crypto_bot.validation import check_split_purged, out_of_sample, out_of_sample_paths
+from crypto_bot.validation.out_of_sample import predict_fold
 from validation_rows import BAR_NS, START_NS, TREES, noise_dataset
 
 SMALL = {"minimum_train_rows": 1, "minimum_test_rows": 1}
@@ -47,6 +48,10 @@ def test_the_longest_test_label_decides_where_training_may_resume():
     ends[12] = decided[25]
     split = purged_kfold_splits(decided, ends, KFoldOptions(folds=3, embargo_bars=0, **SMALL))[1]
     assert split.train.tolist() == [*range(9), *range(26, 30)]
+    check_split_purged(split, decided, ends)
+    widened = replace(split, train=np.append(split.train, 24))
+    with pytest.raises(LeakError, match="1 did not, first row 24 from"):
+        check_split_purged(widened, decided, ends)
 
 
 @given(
@@ -114,6 +119,11 @@ def test_every_path_of_a_learned_edge_is_a_full_history_of_unseen_predictions():
         assert np.mean(guess == data.labels) > 0.8
     assert not np.array_equal(paths[0].probabilities, paths[1].probabilities)
     assert paths[0].fold[0] == paths[0].fold[300]
+    for split in split_dataset(data, options)[::3]:
+        found, _ = predict_fold(data, TREES, split)
+        for path in paths:
+            served = path.fold[split.test] == split.fold
+            assert np.array_equal(path.probabilities[split.test[served]], found[served])
     assert len(paths[0].models) == len(paths[0].splits) == 3
 
 

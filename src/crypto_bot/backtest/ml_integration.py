@@ -160,8 +160,8 @@ class MLBacktestingIntegration:
 
         Raises
         ------
-        ConfigError    an unknown strategy, or one that needs more than candles
-        DataError      nothing was entered
+        ConfigError    an unknown strategy, or a timeframe that the candles do not give
+        DataError      a strategy that needs more than candles, or nothing was entered
         """
         with self._bench() as bench:
             tables = trade_tables(bench, list(strategies), [timeframe], symbols)

@@ -35,7 +35,7 @@ def add_search_options(parser: argparse.ArgumentParser, *, method: str, trials: 
     )
     parser.add_argument("--data", metavar="FOLDER", help="import candles from here first")
     parser.add_argument(
-        "--method", metavar="NAME", help=f"grid, random, tpe or nsga2; default: {method}"
+        "--method", metavar="NAME", help=f"grid, random, tpe, nsga2 or forest; default: {method}"
     )
     parser.add_argument(
         "--trials",

@@ -11,7 +11,7 @@ from crypto_bot.backtest.candles import Universe, stored_candles
 from crypto_bot.backtest.selecting import trade_candidates
 from crypto_bot.backtest.workbench import Workbench
 from crypto_bot.config import Settings
-from crypto_bot.core.errors import DataError
+from crypto_bot.core.errors import ConfigError, DataError
 from crypto_bot.market import BarStore
 from crypto_bot.strategies import get_strategy, list_strategies
 
@@ -73,13 +73,14 @@ def timeframes_of(results: Results) -> list[str]:
 def remade_trades(bench: Workbench, results: Results) -> list[pl.DataFrame]:
     """The trades behind backtest results, made again with the configured costs, exits and sizes.
 
-    A timeframe at which nothing was entered gives no table; DataError where none gives one.
+    A timeframe that the store cannot give, or at which nothing was entered, gives no table; DataError
+    where none gives one.
     """
     tables, reasons = [], []
     for timeframe in timeframes_of(results):
         try:
             tables += trade_tables(bench, candle_strategies(results), [timeframe], list(results))
-        except DataError as error:
+        except (ConfigError, DataError) as error:
             reasons.append(str(error))
     if not tables:
         raise DataError("; ".join(reasons))

@@ -111,6 +111,7 @@ def write_trade_table(
 
     A strategy that one table does not know is 0 there; other unknown values are empty.
     """
+    import pandas as pd
     import polars as pl
 
     joined = pl.concat(tables, how="diagonal")
@@ -118,7 +119,7 @@ def write_trade_table(
     joined = joined.with_columns(pl.col(owners).fill_null(0.0)) if owners else joined
     path = folder / f"enhanced_backtest_trades_{_stamp(now_ns)}.csv"
     write_file(path, joined.write_csv())
-    return joined.to_pandas(), path
+    return pd.DataFrame({name: joined[name].to_list() for name in joined.columns}), path
 
 
 def _stamp(now_ns: int) -> str:

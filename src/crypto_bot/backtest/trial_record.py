@@ -76,9 +76,9 @@ def trial_record(tried: Sequence[Trial]) -> TrialRecord:
         return TrialRecord(len(tried), len(tried), variance)
     found = effective_trials(board)
     unseen = len(tried) - board.shape[1]
-    if unseen == 0 and found.variance is not None:
-        variance = found.variance
-    return TrialRecord(len(tried), found.count + unseen, variance)
+    # Trials that resemble each other scatter less than independent ones: take theirs where larger.
+    known = [each for each in (variance, found.variance) if each is not None]
+    return TrialRecord(len(tried), found.count + unseen, max(known, default=None))
 
 
 def _on_common_days(kept: Sequence[dict[str, Any]]) -> PerBarFeature:

@@ -95,7 +95,7 @@ def train_ml_model(
     from sklearn.metrics import accuracy_score, classification_report, confusion_matrix
 
     frame = settled_rows(features_df)
-    table = _table(frame, target_col, feature_names)
+    table = read_table(frame, target_col, feature_names)
     split = _split(len(table.target), test_size, horizon_bars)
     _check_classes(table.target[: split.train], target_col)
     tested = slice(split.train + split.purged, None)
@@ -169,7 +169,7 @@ def settled_rows(features_df: pd.DataFrame) -> pd.DataFrame:
     return features_df
 
 
-def _table(frame: pd.DataFrame, target_col: str, feature_names: Sequence[str] | None) -> Table:
+def read_table(frame: pd.DataFrame, target_col: str, feature_names: Sequence[str] | None) -> Table:
     names = S0_FEATURES if feature_names is None else tuple(feature_names)
     missing = [name for name in (*names, target_col) if name not in frame.columns]
     if missing:

@@ -15,8 +15,9 @@ from crypto_bot.predictors.trees import (
     MISSING_ZERO,
     TreeEnsemble,
     check_ensemble,
-    walk_rows,
+    walk_carefully,
 )
+from crypto_bot.predictors.walk_plan import plan_walk, walk_plan
 
 _ROWS_A_THREAD = 4096
 
@@ -50,6 +51,7 @@ class TreePredictor:
             )
         check_ensemble(ensemble, len(self._feature_names))
         self._ensemble = ensemble
+        self._plan = plan_walk(ensemble)
         self._has_zero_rule = bool((ensemble.missing & MISSING_ZERO).any())
 
     @property
@@ -84,11 +86,13 @@ class TreePredictor:
         """float64 (classes,) of one row of float64 (features,); the quick path of a live bar."""
         if values.shape != (len(self._feature_names),) or values.dtype != np.float64:
             raise wrong_shape("values", values, f"({len(self._feature_names)},)")
-        out = np.empty(len(self._classes))
-        walk_rows(
-            self._ensemble, values.reshape(1, -1), out.reshape(1, -1), self._has_zero_rule, True
-        )
-        return out
+        out = np.empty((1, len(self._classes)))
+        rows = values.reshape(1, -1)
+        if self._has_zero_rule:
+            walk_carefully(self._ensemble, rows, out, True)
+        else:
+            walk_plan(self._plan, rows, out)
+        return out[0]  # type: ignore[no-any-return]
 
     def probabilities_as_library(self, features: PerBarFeature) -> PerRowClass:
         """As `predict_proba`, but missing values follow the training library's own rules."""
@@ -97,10 +101,13 @@ class TreePredictor:
     def _walk(self, features: PerBarFeature, *, refuses_missing: bool) -> PerRowClass:
         matrix = as_matrix(features, len(self._feature_names))
         out = np.empty((len(matrix), len(self._classes)))
-        threads = min(_available_cores(), -(-len(matrix) // _ROWS_A_THREAD))
+        threads = min(available_cores(), -(-len(matrix) // _ROWS_A_THREAD))
 
         def walk(rows: slice) -> None:
-            walk_rows(self._ensemble, matrix[rows], out[rows], self._has_zero_rule, refuses_missing)
+            if refuses_missing and not self._has_zero_rule:
+                walk_plan(self._plan, matrix[rows], out[rows])
+            else:
+                walk_carefully(self._ensemble, matrix[rows], out[rows], refuses_missing)
 
         if threads <= 1:
             walk(slice(None))
@@ -111,7 +118,8 @@ class TreePredictor:
         return out
 
 
-def _available_cores() -> int:
+def available_cores() -> int:
+    """Cores this process may use: threads of a long prediction."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

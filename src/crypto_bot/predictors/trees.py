@@ -64,41 +64,6 @@ class TreeEnsemble(NamedTuple):
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _next(ensemble: TreeEnsemble, node: int, values: PerRow) -> int:
-    """The child a finite value leads to; unsigned indices spare numba's test for negative ones."""
-    at = np.uint32(node)
-    is_right = not values[np.uint32(ensemble.feature[at])] <= ensemble.threshold[at]
-    return ensemble.children[at, np.uint32(is_right)]  # type: ignore[no-any-return]
-
-
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _find_leaves(ensemble: TreeEnsemble, values: PerBarFeature, leaves: PerRowTree) -> None:
-    """Fill `leaves` (rows, trees) for finite values; four trees at once hide the waits for memory."""
-    roots = ensemble.roots
-    in_fours = len(roots) - len(roots) % 4
-    for t in range(0, in_fours, 4):
-        for i in range(len(values)):
-            row = values[i]
-            a, b, c, d = roots[t], roots[t + 1], roots[t + 2], roots[t + 3]
-            while a >= 0 or b >= 0 or c >= 0 or d >= 0:
-                if a >= 0:
-                    a = _next(ensemble, a, row)
-                if b >= 0:
-                    b = _next(ensemble, b, row)
-                if c >= 0:
-                    c = _next(ensemble, c, row)
-                if d >= 0:
-                    d = _next(ensemble, d, row)
-            leaves[i, t], leaves[i, t + 1], leaves[i, t + 2], leaves[i, t + 3] = ~a, ~b, ~c, ~d
-    for t in range(in_fours, len(roots)):
-        for i in range(len(values)):
-            node = roots[t]
-            while node >= 0:
-                node = _next(ensemble, node, values[i])
-            leaves[i, t] = ~node
-
-
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _find_leaves_carefully(
     ensemble: TreeEnsemble, values: PerBarFeature, leaves: PerRowTree
 ) -> None:
@@ -119,22 +84,22 @@ def _find_leaves_carefully(
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _add_leaves(ensemble: TreeEnsemble, leaves: PerRowTree, sums: PerRowClass) -> None:
+def add_leaves(leaf_values: PerRowClass, trees: int, leaves: PerRowTree, sums: PerRowClass) -> None:
     """Sum the leaves of every row, tree after tree, into `sums` (rows, columns)."""
-    rows, trees = leaves.shape
-    columns, leaf_values = sums.shape[1], ensemble.leaf_values
-    for i in range(rows):
-        sums[i] = 0.0
+    columns = sums.shape[1]
+    for i in range(len(leaves)):
+        row, out = leaves[i], sums[i]
         if leaf_values.shape[1] > 1:
+            out[:] = 0.0
             for t in range(trees):
                 for k in range(columns):
-                    sums[i, k] += leaf_values[leaves[i, t], k]
+                    out[k] += leaf_values[np.uint32(row[t]), k]
         else:
             for k in range(columns):
                 total = 0.0
                 for t in range(k, trees, columns):
-                    total += leaf_values[leaves[i, t], 0]
-                sums[i, k] = total
+                    total += leaf_values[np.uint32(row[t]), 0]
+                out[k] = total
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
@@ -154,14 +119,14 @@ def _prepare(ensemble: TreeEnsemble, row: PerRow, values: PerRow) -> bool:
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _finish(ensemble: TreeEnsemble, sums: PerRow, out: PerRow) -> None:
+def finish(link: int, steepness: float, trees: int, sums: PerRow, out: PerRow) -> None:
     """Turn the sums of one row into probabilities, in the library's order of operations."""
-    if ensemble.link == 1:
-        out[1] = 1.0 / (1.0 + math.exp(-ensemble.steepness * sums[0]))
+    if link == 1:
+        out[1] = 1.0 / (1.0 + math.exp(-steepness * sums[0]))
         out[0] = 1.0 - out[1]
-    elif ensemble.link == 0:
+    elif link == 0:
         for k in range(len(sums)):
-            out[k] = sums[k] / len(ensemble.roots)
+            out[k] = sums[k] / trees
     else:
         peak = sums[0]
         for k in range(1, len(sums)):
@@ -175,17 +140,12 @@ def _finish(ensemble: TreeEnsemble, sums: PerRow, out: PerRow) -> None:
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def walk_rows(
-    ensemble: TreeEnsemble,
-    features: PerBarFeature,
-    out: PerRowClass,
-    has_zero_rule: bool,
-    refuses_missing: bool,
+def walk_carefully(
+    ensemble: TreeEnsemble, features: PerBarFeature, out: PerRowClass, refuses_missing: bool
 ) -> None:
-    """Fill `out` (rows, classes); a row that is not finite gives NaN when `refuses_missing`.
+    """Fill `out` (rows, classes) by the library's rules for missing values and zeros.
 
-    Rows go through all trees in blocks, so that a tree too large for the processor's cache is
-    fetched once a block. The order of every row's sum stays that of the trees.
+    A row that is not finite gives NaN when `refuses_missing`.
     """
     rows, columns = features.shape
     block = min(rows, _ROWS_A_BLOCK)
@@ -195,18 +155,15 @@ def walk_rows(
     is_finite = np.empty(block, np.bool_)
     for first in range(0, rows, _ROWS_A_BLOCK):
         count = min(block, rows - first)
-        careful = has_zero_rule
         for i in range(count):
             is_finite[i] = _prepare(ensemble, features[first + i], values[i])
-            careful = careful or not is_finite[i]
-        if careful:
-            _find_leaves_carefully(ensemble, values[:count], leaves[:count])
-        else:
-            _find_leaves(ensemble, values[:count], leaves[:count])
-        _add_leaves(ensemble, leaves[:count], sums[:count])
+        _find_leaves_carefully(ensemble, values[:count], leaves[:count])
+        add_leaves(ensemble.leaf_values, len(ensemble.roots), leaves[:count], sums)
         for i in range(count):
             if is_finite[i] or not refuses_missing:
-                _finish(ensemble, sums[i], out[first + i])
+                finish(
+                    ensemble.link, ensemble.steepness, len(ensemble.roots), sums[i], out[first + i]
+                )
             else:
                 out[first + i] = np.nan
 

@@ -1,4 +1,4 @@
-"""Which settings are tried next: a grid, chance, or what Optuna learns from those before.
+"""Which settings are tried next: a grid, chance, or what is learnt from those before.
 
 Every method is a function of the seed, the batch's number and the results so far. So a search that
 was killed goes on as if it had not been: results are told again, in order, and the next batch comes
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from crypto_bot.core.errors import ConfigError, nearest
+from crypto_bot.search.forest_sampler import ForestSampler
 from crypto_bot.search.space import SearchSpace, Setting
 from crypto_bot.strategies import parameter_grid
 
@@ -24,13 +25,13 @@ if TYPE_CHECKING:
     from optuna import Study, Trial
     from optuna.distributions import BaseDistribution
 
-METHODS = ("grid", "random", "tpe", "nsga2")
+METHODS = ("grid", "random", "tpe", "nsga2", "forest")
 MOST_TRIALS = 1_000_000
 _MOST_LEVELS = 1_000
 _WASTE = 4
 """Sets crossed for one that is kept, at most: the others are out of order."""
 _SEED_BITS = 2**32
-BATCH = {"grid": 1024, "random": 256, "tpe": 16, "nsga2": 32}
+BATCH = {"grid": 1024, "random": 256, "tpe": 16, "nsga2": 32, "forest": 16}
 """Settings evaluated together; for nsga2 a generation."""
 
 
@@ -73,6 +74,8 @@ def make_sampler(method: str, space: SearchSpace, trials: int, seed: int) -> Sam
         return GridSampler(grid_settings(space, trials))
     if method == "random":
         return RandomSampler(space, seed)
+    if method == "forest":
+        return ForestSampler(lambda place: space.draw(_RandomDraw(place)), seed, BATCH["forest"])
     return OptunaSampler(space, seed, is_front=method == "nsga2")
 
 

@@ -181,8 +181,9 @@ def search(
     ----------
     bars : Bars or several     one setting for all: its value is the mean over them
     strategy : str or Strategy a bound strategy gives the values of parameters not searched
-    method : str               'grid', 'random', 'tpe' (Optuna: learns which regions are good) or
-                               'nsga2' (Optuna: total return against drawdown, see `front`)
+    method : str               'grid', 'random', 'tpe' (Optuna: learns which regions are good),
+                               'nsga2' (Optuna: total return against drawdown, see `front`) or
+                               'forest' (a random forest says where to look next)
     trials : int               settings to try, 1..1,000,000. None: 256; of a grid whose values are
                                all named: every one
     objective : str            one of `OBJECTIVES`, maximised; undefined counts as 0

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from crypto_bot.core.arrays import Index, Mask, PerRow, PerTrade
+from crypto_bot.core.bars import OHLCV, Bars
 from crypto_bot.core.orders import ExitReason, Signals
 from crypto_bot.engine import Reentry, SignalExit
 from crypto_bot.portfolio import Slot
@@ -33,7 +35,7 @@ def entry_slots(
     position here, its cash is free for others, and the strategy's next entry is the one its own
     account made next. Stops and targets hang on the fill of the shared account. Trades of one
     strategy and symbol that follow without a flat close between them lie in two slots of that name,
-    so that an entry refused for want of cash is not made a bar later.
+    so that an entry refused for want of cash is not made a bar later; a reversal is told as a signal.
     """
     slots: list[Slot] = []
     empty: dict[str, Slot] = {}
@@ -72,10 +74,20 @@ def _cuts(candidates: Candidates, start_ns: int) -> dict[str, tuple[Slot, int]]:
             continue
         bars = slot.bars[first:]
         none = Signals(np.zeros(len(bars), np.int8), np.zeros(len(bars)))
-        # ATR and the like settle on what came before the cut.
-        history = slot.bars[:first] if first else slot.history
+        history = _joined(slot.history, slot.bars[:first])
         found[slot.bars.symbol] = replace(slot, bars=bars, history=history, signals=none), first
     return found
+
+
+def _joined(before: Bars | None, after: Bars) -> Bars | None:
+    """All candles before the cut: ATR and the like settle on them as in the strategy's own account."""
+    if before is None or not len(after):
+        return after if before is None and len(after) else before
+    columns: dict[str, Any] = {
+        name: np.concatenate((getattr(before, name), getattr(after, name)))
+        for name in ("open_time", *OHLCV)
+    }
+    return replace(after, **columns)
 
 
 def _stretches(slot: Slot, trades: PerTrade, first: int) -> tuple[Index, Index]:

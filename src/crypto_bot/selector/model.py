@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from crypto_bot.core import ModelCard, Predictor
-from crypto_bot.core.arrays import PerBarFeature, PerRow
+from crypto_bot.core.arrays import Index, PerBarFeature, PerRow
 from crypto_bot.core.errors import DataError, ModelError
 from crypto_bot.core.models import class_column
 from crypto_bot.core.timeframes import DAY_NS, iso_time
@@ -56,8 +56,8 @@ class Selector:
     chance_model : Predictor         raw chance that an entry earns something after costs
     gain_model : Predictor           of what such entries win and lose, the share that is won
     calibration : Calibration        raw chance -> chance, learned on rows the models had not seen
-    line : ReturnLine                what the gain model says -> expected return, learned likewise
-    size : float                     mean size of a return, either way
+    line : ReturnLine                what the gain model says -> expected return, in sizes, likewise
+    sizes : float64 (strategies,)    mean size of a return of each strategy, either way
     strategies : tuple of str
     options : SelectorOptions
     files : file name -> content     `load_selector` rebuilds it from them, bit for bit
@@ -67,7 +67,7 @@ class Selector:
     gain_model: Predictor
     calibration: Calibration
     line: ReturnLine
-    size: float
+    sizes: PerRow
     strategies: tuple[str, ...]
     options: SelectorOptions
     files: Mapping[str, bytes]
@@ -76,9 +76,13 @@ class Selector:
         """float64 (rows,): the chance of a profit after costs; NaN where a feature is not finite."""
         return self.calibration.apply(_won(self.chance_model, features))
 
-    def expected_return(self, features: PerBarFeature) -> PerRow:
-        """float64 (rows,): expected after costs; NaN where a feature is not finite."""
-        return self.line.apply(_said(_won(self.gain_model, features), self.size))
+    def expected_return(self, features: PerBarFeature, strategy: Index) -> PerRow:
+        """float64 (rows,): expected after costs, of entries of these strategies (their places).
+
+        NaN where a feature is not finite.
+        """
+        found: PerRow = self.sizes[strategy] * self.line.apply(_lean(self.gain_model, features))
+        return found
 
     def takes(self, chance: PerRow, expected: PerRow) -> npt.NDArray[np.bool_]:
         """bool (rows,): whether an entry is taken; never without a chance."""
@@ -107,22 +111,23 @@ def fit_selector(
     The chance is calibrated on rows that the model had not seen: purged walk-forward stretches
     inside the rows. Where those show no skill, every chance becomes the share of trades that earned.
     The expected return comes from a second model of the same labels in which a trade counts by the
-    size of its return, tails pulled in: its probability p is the share of wins in what is won and
-    lost, so that (2 p - 1) times the mean size of a return is the mean return. The same unseen
+    size of its return over its strategy's usual size, tails pulled in: its probability p is the share
+    of wins in what is won and lost, so that 2 p - 1 is the mean return in sizes. The same unseen
     stretches say how far that is to be believed (`ReturnLine`): where it told nothing, every entry is
-    expected to earn the mean of all.
+    expected to earn the mean of all, in sizes of its strategy.
     """
     options = options or SelectorOptions()
     trainer = trainer or LightGBMTrainer(SELECTOR_TREES)
     _check_enough(rows, options)
     calibration, line = _calibrated(rows, options, trainer)
-    size, weighted = _weighted(rows, options)
+    sizes = usual_sizes(rows, options)
+    weighted = _weighted(rows, sizes, options)
     chance, gain = trainer.fit(rows.dataset), trainer.fit(weighted)
     told = {
         "cards": {_CHANCE: _card(rows, chance), _GAIN: _card(rows, gain)},
         "calibration": calibration._asdict(),
         "line": line._asdict(),
-        "size": size,
+        "sizes": dict(zip(rows.strategies, sizes.tolist(), strict=True)),
         "strategies": list(rows.strategies),
         "options": options.model_dump(mode="json"),
     }
@@ -137,7 +142,7 @@ def fit_selector(
         gain.predictor,
         calibration,
         line,
-        size,
+        sizes,
         rows.strategies,
         options,
         files | {SELECTOR_FILE: text.encode()},
@@ -157,12 +162,12 @@ def load_selector(files: Mapping[str, bytes]) -> Selector:
             gain,
             Calibration(**told["calibration"]),
             ReturnLine(**told["line"]),
-            float(told["size"]),
+            np.array([told["sizes"][name] for name in told["strategies"]], np.float64),
             tuple(told["strategies"]),
             SelectorOptions.from_mapping(told["options"]),
             dict(files),
         )
-    except (ValueError, KeyError, TypeError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ModelError(f"{SELECTOR_FILE} must be intact, was not: {error!r}") from error
 
 
@@ -178,20 +183,35 @@ def _won(model: Predictor, features: PerBarFeature) -> PerRow:
     return class_column(model, 1, model.predict_proba(features))
 
 
-def _said(share: PerRow, size: float) -> PerRow:
-    """The mean return of entries of this mean size of which this share is won."""
-    found: PerRow = size * (2.0 * share - 1.0)
+def _lean(gain_model: Predictor, features: PerBarFeature) -> PerRow:
+    """2 p - 1 of the gain model: the mean return in sizes, as it sees it."""
+    found: PerRow = 2.0 * _won(gain_model, features) - 1.0
     return found
 
 
-def _weighted(rows: TradeRows, options: SelectorOptions) -> tuple[float, Dataset]:
-    """Mean size of a return, and the rows with each return's size over it as their weight."""
+def usual_sizes(rows: TradeRows, options: SelectorOptions) -> PerRow:
+    """float64 (strategies,): mean size of a return, drawn to that of all by `shrink_trades`.
+
+    Raises DataError where no trade won or lost anything.
+    """
     sizes = np.abs(_pulled_in(rows.returns, options.tail_frac))
-    size = float(sizes.mean())
-    if size == 0.0:
+    together = float(sizes.mean())
+    if together == 0.0:
         raise DataError(f"trades must win or lose something, {len(rows)} did neither")
-    weights = rows.dataset.weights * sizes / size
-    return size, replace(rows.dataset, weights=weights)
+    count = np.bincount(rows.strategy, minlength=len(rows.strategies))
+    total = np.bincount(rows.strategy, sizes, minlength=len(rows.strategies))
+    found: PerRow = (total + options.shrink_trades * together) / (count + options.shrink_trades)
+    return found
+
+
+def _in_sizes(rows: TradeRows, sizes: PerRow, options: SelectorOptions) -> PerRow:
+    return _pulled_in(rows.returns / sizes[rows.strategy], options.tail_frac)
+
+
+def _weighted(rows: TradeRows, sizes: PerRow, options: SelectorOptions) -> Dataset:
+    """The rows, each weighing the size of its return over its strategy's usual one."""
+    weights = rows.dataset.weights * np.abs(_in_sizes(rows, sizes, options))
+    return replace(rows.dataset, weights=weights)
 
 
 def _check_enough(rows: TradeRows, options: SelectorOptions) -> None:
@@ -224,15 +244,15 @@ def _calibrated(
     tested = np.flatnonzero(found.is_tested)
     raw = found.probabilities[tested, found.classes.index(1)]
     calibration = fit_calibration(raw, rows.dataset.labels[tested])
-    said = np.full(len(rows), np.nan)
+    said, came = np.full(len(rows), np.nan), np.full(len(rows), np.nan)
     for split in splits:
-        size, weighted = _weighted(rows.take(split.train), options)
-        gain = trainer.fit(weighted).predictor
-        judged = rows.dataset.columns(gain.feature_names).features[split.test]
-        said[split.test] = _said(_won(gain, judged), size)
-    came = _pulled_in(rows.returns[tested], options.tail_frac)
+        taught, judged = rows.take(split.train), rows.take(split.test)
+        sizes = usual_sizes(taught, options)
+        gain = trainer.fit(_weighted(taught, sizes, options)).predictor
+        said[split.test] = _lean(gain, judged.dataset.columns(gain.feature_names).features)
+        came[split.test] = _in_sizes(judged, sizes, options)
     day = rows.dataset.decided_at_ns[tested] // DAY_NS
-    return calibration, fit_return_line(said[tested], came, day)
+    return calibration, fit_return_line(said[tested], came[tested], day)
 
 
 def _with_both_outcomes(splits: Sequence[Split], rows: TradeRows) -> list[Split]:

@@ -48,6 +48,11 @@ class SelectorOptions(Options):
     calibration_folds: int = Field(
         default=3, ge=2, le=20, description="stretches inside the training rows that judge chances"
     )
+    shrink_trades: float = Field(
+        default=20.0,
+        gt=0,
+        description="a strategy's usual size of a return counts as so many trades of all strategies'",
+    )
     tail_frac: float = Field(
         default=0.01,
         ge=0,

@@ -86,7 +86,8 @@ def select_out_of_sample(
         selector = fit_selector(rows.take(split.train), options, trainer)
         judged = fold == split.fold
         known = candidates.features[judged]
-        chance[judged], expected[judged] = selector.chance(known), selector.expected_return(known)
+        chance[judged] = selector.chance(known)
+        expected[judged] = selector.expected_return(known, candidates.strategy[judged])
         is_taken[judged] = selector.takes(chance[judged], expected[judged])
         selectors.append(selector)
     return Selection(

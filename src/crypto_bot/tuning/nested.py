@@ -15,6 +15,7 @@ from crypto_bot.core.options import Options
 from crypto_bot.core.timeframes import iso_time
 from crypto_bot.dataset import Dataset
 from crypto_bot.engine import BacktestResult
+from crypto_bot.labels import NextUpOptions
 from crypto_bot.splits import Split
 from crypto_bot.training import TrainedModel
 from crypto_bot.tuning.rows import RowBoard, cut_at, training_rows
@@ -65,14 +66,16 @@ class JudgedStretch:
 def stretch_edges(board: RowBoard, options: NestedOptions) -> list[int]:
     """Times between the stretches, folds + 1: the first decision judged ... one past the last.
 
-    Raises DataError where the bars are too few for the folds.
+    Only moments count at which every feature is settled.
+
+    Raises DataError where those are too few for the folds.
     """
-    times = np.unique(np.concatenate([bars.close_time for bars in board.bars]))
+    times = np.unique(board.dataset(NextUpOptions(horizon_bars=1)).decided_at_ns)
     first = int(len(times) * options.first_train_frac)
     places = np.linspace(first, len(times), options.folds + 1).astype(np.int64)
     if first < 1 or (np.diff(places) < 2).any():
         raise DataError(
-            f"bars must lie at enough moments for {options.folds} judged stretches, was "
+            f"rows must lie at enough moments for {options.folds} judged stretches, was "
             f"{len(times)}; give a longer history or fewer folds"
         )
     return [*(int(times[place]) for place in places[:-1]), int(times[-1]) + 1]

@@ -37,7 +37,7 @@ class RowBoard:
     ) -> None:
         self.bars = tuple(bars)
         self.feature_names = tuple(feature_names)
-        self._start_ns = start_ns
+        self.start_ns = start_ns
         self._made: dict[str, Dataset] = {}
 
     @property
@@ -55,7 +55,7 @@ class RowBoard:
         key = f"{type(labels).__name__} {labels.model_dump_json()}"
         if key not in self._made:
             whole = build_dataset(self.bars, feature_names=self.feature_names, labels=labels)
-            self._made[key] = whole.take(whole.decided_at_ns >= self._start_ns)
+            self._made[key] = whole.take(whole.decided_at_ns >= self.start_ns)
         return self._made[key]
 
 

@@ -147,11 +147,12 @@ def _trial(
 ) -> _Outcome:
     from optuna.trial import TrialState
 
-    done = study.get_trials(deepcopy=False)
+    given_up = (TrialState.FAIL,)
+    done = [one for one in study.get_trials(deepcopy=False) if one.state not in given_up]
     if number < len(done) and done[number].state.is_finished():
         return _remembered(done[number])
-    if number < len(done):
-        study.tell(number, state=TrialState.FAIL)
+    if number < len(done):  # a killed process left it half-way
+        study.tell(done[number].number, state=TrialState.FAIL)
     study.sampler = _sampler(options, number)
     trial = study.ask()
     settings = options.space.draw(trial, options.seed)

@@ -270,7 +270,7 @@ def trade_out_of_sample(
         columns = prediction_columns(dataset, predictions, each)
         if strategy.features() or strategy.prices:
             columns = {
-                **every_bar_columns(dataset, predictions, each),
+                **every_bar_columns(dataset, predictions, each, market=bars, funding=funding),
                 **candle_columns(each, strategy.features()),
             }
         stretch = _tested_stretch(each, predictions)
