@@ -118,6 +118,7 @@ def _permutation(model: ModelView, found: Explanation) -> Figure:
               error_kw={"ecolor": GREY, "elinewidth": 1.1, "capsize": 2})  # fmt: skip
     axes.axvline(0.0, color=GREY, linewidth=0.9)
     axes.set_yticks(places, [each.name for each in top], fontsize=9)
+    axes.margins(y=0.02)
     axes.invert_yaxis()
     axes.set_xlabel("log loss is worse by this when the feature is permuted (± deviation)")
     axes.ticklabel_format(axis="x", style="plain", useOffset=False)
@@ -143,8 +144,8 @@ def _dependence(model: ModelView, found: Explanation) -> Figure:
     for axes in grid[:, 0]:
         axes.set_ylabel(said or "probability")
     if len(model.classes) > 2:
-        grid[0, 0].legend(frameon=False, fontsize=8)
-    words = "Partial dependence, out of sample: mean, and single rows thin"
+        grid[0, 0].legend(framealpha=0.8, edgecolor="none", fontsize=8)
+    words = f"Partial dependence, out of sample: mean; single rows of {class_name(model.classes[-1])} thin"
     figure.suptitle(f"{words}\n{model.name}", fontsize=11)
     return figure
 
