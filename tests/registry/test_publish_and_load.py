@@ -98,6 +98,18 @@ def test_a_run_that_resumes_finds_what_it_already_published(registry):
         registry.published_by("BTC/USDT", "")
 
 
+def test_of_several_models_of_one_run_the_one_made_alike_is_found(registry):
+    first = toy_card(run_id="run-7", options={"rounds": 10, "names": ("a", "b")})
+    other = toy_card(run_id="run-7", options={"rounds": 20})
+    version = registry.publish("BTC/USDT", toy_files(), first)
+    again = first.replace(created_at="2024-07-01T00:00:00Z", gate={"promoted": True})
+    assert registry.published_by("BTC/USDT", "run-7", like=again) == version
+    assert registry.published_by("BTC/USDT", "run-7", like=other) is None
+    second = registry.publish("BTC/USDT", toy_files(0.7), other)
+    assert registry.published_by("BTC/USDT", "run-7", like=again) == version
+    assert registry.published_by("BTC/USDT", "run-7", like=other) == second
+
+
 @pytest.mark.parametrize("victim", ["model.json", "scaler.json", "card.json", "manifest.json"])
 @pytest.mark.parametrize("mutation", ["flip", "cut", "grow", "empty", "remove", "link"])
 def test_a_changed_file_is_refused_by_name(registry, victim, mutation):

@@ -36,6 +36,7 @@ from crypto_bot.engine import BacktestResult
 from crypto_bot.features import compute_features
 from crypto_bot.gate import Verdict, gather_evidence, judge, pool_results
 from crypto_bot.journal import Trial, TrialKind
+from crypto_bot.registry import FolderRegistry
 from crypto_bot.splits import Split, split_dataset
 from crypto_bot.strategies import get_strategy
 from crypto_bot.training import TrainedModel, make_card, score_probabilities
@@ -314,13 +315,19 @@ def publish(
     if not bench.settings.schedule.publish_models:
         return None
     registry, symbol = bench.registry_of(card.is_simulated), recipe.symbol
-    version = registry.published_by(symbol, run_id)
+    version = registry.published_by(symbol, run_id, like=card)
     if version is None:
         bench.journal.model_event(run_id, symbol, "", "publishing")
         version = registry.publish(symbol, model.files, card)
         bench.journal.model_event(run_id, symbol, version, "published")
-    if verdict.promoted and registry.champion(symbol) != version:
+    if verdict.promoted and not _was_promoted(registry, symbol, version, run_id):
         bench.journal.model_event(run_id, symbol, version, "promoting")
         registry.promote(symbol, version, verdict.to_dict(), run_id=run_id)
         bench.journal.model_event(run_id, symbol, version, "promoted")
     return version
+
+
+def _was_promoted(registry: FolderRegistry, symbol: str, version: str, run_id: str) -> bool:
+    """Whether this run has put the version into service before, whoever serves now."""
+    served = {(entry.version, entry.run_id) for entry in registry.history(symbol)}
+    return (version, run_id) in served

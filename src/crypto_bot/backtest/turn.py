@@ -348,14 +348,21 @@ def _learn(
                     funding=universe.funding,
                 )
             )
-    found: list[Learned] = []
-    for one in examined:
+    found: dict[int, Learned] = {}
+    # The best last: of several that pass under one name it is the one that stays in service.
+    for place in sorted(range(len(examined)), key=lambda k: _sharpe(examined[k])):
+        one = examined[place]
         with _refusal(one.recipe, failed, announce):
-            found.append(conclude(bench, one, run_id))
-            announce(f"  {one.recipe.name}: {found[-1].verdict.brief}")
+            found[place] = conclude(bench, one, run_id)
+            announce(f"  {one.recipe.name}: {found[place].verdict.brief}")
         for reason in one.left_out:
             announce(f"  {one.recipe.name}: left out: {reason}")
-    return tuple(found), failed
+    return tuple(found[place] for place in sorted(found)), failed
+
+
+def _sharpe(examined: Examined) -> float:
+    sharpe = examined.pooled.sharpe
+    return -np.inf if sharpe is None else sharpe
 
 
 @contextmanager

@@ -39,6 +39,7 @@ from crypto_bot.registry.records import (
     Stage,
     VersionDetails,
     VersionSummary,
+    making,
     to_json,
 )
 from crypto_bot.registry.staging import smoke_test, sweep_leftovers
@@ -135,13 +136,21 @@ class FolderRegistry:
             self._versions(slug), self._staging, contents, card.symbol, self._clock.now_ns()
         )
 
-    def published_by(self, symbol: str, run_id: str) -> str | None:
-        """The newest version that this run published: a resumed run does not publish twice."""
+    def published_by(
+        self, symbol: str, run_id: str, *, like: ModelCard | None = None
+    ) -> str | None:
+        """The newest version that this run published: a resumed run does not publish twice.
+
+        `like` is the card of what is about to be published; of several models of one run only the
+        version made the same way is then found.
+        """
         if not run_id:
             raise ConfigError("run_id must not be empty, was ''")
         for version in reversed(self.versions(symbol)):
             card, _ = self._inspect(symbol, version)
-            if card is not None and card.run_id == run_id:
+            if card is None or card.run_id != run_id:
+                continue
+            if like is None or making(card) == making(like):
                 return version
         return None
 

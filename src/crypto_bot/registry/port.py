@@ -21,8 +21,10 @@ class Registry(Protocol):
         """Store a new version, all or nothing, and return its id."""
         ...
 
-    def published_by(self, symbol: str, run_id: str) -> str | None:
-        """The newest version that this run published: a resumed run does not publish twice."""
+    def published_by(
+        self, symbol: str, run_id: str, *, like: ModelCard | None = None
+    ) -> str | None:
+        """The newest version that this run published, made as `like`: none is published twice."""
         ...
 
     def symbols(self) -> list[str]:

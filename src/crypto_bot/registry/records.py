@@ -17,6 +17,16 @@ from crypto_bot.core.options import Options
 Record = TypeVar("Record", bound=Options)
 Action = Literal["promote", "rollback", "retire"]
 MANIFEST_FORMAT: Literal[1] = 1
+_MAKING = {
+    "model_type",
+    "feature_names",
+    "classes",
+    "label",
+    "options",
+    "thresholds",
+    "trading",
+    "data_fingerprint",
+}
 
 
 class RegistryLimits(Options):
@@ -129,6 +139,11 @@ def read_record(kind: type[Record], content: bytes, name: str) -> Record:
         return kind.from_mapping(values, path=name)
     except ConfigError as error:
         raise ModelError(str(error)) from error
+
+
+def making(card: ModelCard) -> dict[str, Any]:
+    """What says how a model was made and is traded; its figures and times are left out."""
+    return card.model_dump(mode="json", include=_MAKING)
 
 
 def to_json(record: Mapping[str, Any], name: str) -> bytes:
