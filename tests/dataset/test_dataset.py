@@ -281,6 +281,30 @@ def test_take_keeps_rows_together_and_order_is_required():
         some.features[0, 0] = 1.0
 
 
+def test_rows_side_by_side_are_the_dataset_s_own_and_rows_with_holes_are_copied():
+    data = build_dataset(market(), feature_names=FEW)
+    rows = np.arange(10, 60)
+    is_taken = np.isin(np.arange(len(data)), rows)
+    for index in (rows, is_taken):
+        part = data.take(index)
+        assert np.shares_memory(part.features, data.features)
+        assert not part.features.flags.writeable
+        assert part.features.flags.c_contiguous
+        assert np.array_equal(part.decided_at_ns, data.decided_at_ns[rows])
+    for holes in (np.r_[0:10, 11:20], np.arange(0, 20, 2), np.array([-3, -2, -1])):
+        part = data.take(holes)
+        assert not np.shares_memory(part.features, data.features)
+        assert np.array_equal(part.features, data.features[holes])
+        assert np.array_equal(part.bar_index, data.bar_index[holes])
+
+
+def test_take_refuses_rows_and_masks_that_are_not_there():
+    data = build_dataset(market(), feature_names=FEW)
+    for wrong in (np.arange(len(data) - 2, len(data) + 1), np.ones(len(data) - 1, dtype=bool)):
+        with pytest.raises(IndexError):
+            data.take(wrong)
+
+
 def test_changing_later_bars_changes_no_row_decided_before():
     closes = walk(900)
     before = build_dataset([plain_bars(closes)], feature_names=FEW)

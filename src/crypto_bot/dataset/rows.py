@@ -76,8 +76,12 @@ class Dataset:
         return len(self.labels)
 
     def take(self, index: Index | Mask) -> Dataset:
-        """The rows of an ascending index or a mask; data identity and drop counts stay."""
-        return replace(self, **{name: getattr(self, name)[index] for name in ARRAYS})
+        """The rows of an ascending index or a mask; data identity and drop counts stay.
+
+        Rows that lie side by side are not copied: like the dataset's own they are read-only.
+        """
+        rows = _side_by_side(index, len(self))
+        return replace(self, **{name: getattr(self, name)[rows] for name in ARRAYS})
 
     def columns(self, names: Sequence[str]) -> Dataset:
         """The same rows with only the named features, in that order. DataError for an unknown one."""
@@ -97,3 +101,15 @@ class Dataset:
     def class_counts(self) -> dict[int, int]:
         """Label -> rows, for every possible class."""
         return {label: int(np.count_nonzero(self.labels == label)) for label in self.classes}
+
+
+def _side_by_side(index: Index | Mask, rows: int) -> slice | Index | Mask:
+    """A slice where the index or mask of so many rows has no holes, else what was given."""
+    if index.dtype == np.bool_ and index.shape != (rows,):
+        return index
+    places = np.flatnonzero(index) if index.dtype == np.bool_ else index
+    if places.ndim != 1 or not len(places) or places[0] < 0 or places[-1] >= rows:
+        return index
+    first, last = int(places[0]), int(places[-1])
+    has_holes = last - first + 1 != len(places) or bool((np.diff(places) != 1).any())
+    return index if has_holes else slice(first, last + 1)

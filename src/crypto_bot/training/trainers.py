@@ -76,7 +76,8 @@ def require_two_classes(dataset: Dataset) -> None:
             f"weights must be finite and >= 0, was {weights[wrong[0]]} at row {wrong[0]} "
             f"({wrong.size} rows)"
         )
-    if len(np.unique(dataset.labels[weights > 0])) < 2:
+    labels = dataset.labels[weights > 0]
+    if (labels == labels[:1]).all():
         raise DataError(
             f"labels must be of at least two classes to train on, were {dataset.class_counts()}"
         )

@@ -33,7 +33,7 @@ def check_split_purged(
     ended before the first test decision.
     """
     name = f"check_split_purged: fold {split.fold}"
-    shared = np.intersect1d(split.train, split.test)
+    shared = np.unique(split.test[np.isin(split.test, split.train)])
     if shared.size:
         raise LeakError(
             f"{name} train and test must share no row, shared {shared.size}, first {shared[0]}"
@@ -99,7 +99,7 @@ def check_predictions_out_of_sample(
         rows = predicted[fold[predicted] == split.fold]
         if rows.size == 0:
             continue
-        foreign = np.setdiff1d(rows, split.test)
+        foreign = rows[np.isin(rows, split.test, invert=True)]
         if foreign.size:
             raise LeakError(
                 f"{name}: fold {split.fold} must predict its test rows only, predicted row {foreign[0]}"

@@ -165,10 +165,11 @@ def predict_fold(
     """
     check_split_purged(split, dataset.decided_at_ns, dataset.label_end_ns)
     train = dataset.take(split.train)
-    _check_fold(dataset, train, split)
+    test = dataset.take(split.test)
+    _check_fold(train, test, split)
     model = trainer.fit(train)
     predictor = model.predictor
-    tested = rows_for(predictor, dataset.take(split.test))
+    tested = rows_for(predictor, test)
     for names, scaler in scalers_of(predictor):
         seen = train.columns(names).features
         check_scaler_inside_fold(*scaler, seen, names, weights=train.weights)
@@ -177,9 +178,9 @@ def predict_fold(
     return np.column_stack(columns), model
 
 
-def _check_fold(dataset: Dataset, train: Dataset, split: Split) -> None:
+def _check_fold(train: Dataset, test: Dataset, split: Split) -> None:
     name = f"fold {split.fold} from {iso_time(split.test_start_ns)}"
-    names = dataset.feature_names
+    names = train.feature_names
     twice = sorted({each for each in names if names.count(each) > 1})
     if twice:
         raise DataError(f"{name} must have each feature once, had {', '.join(twice)} twice or more")
@@ -189,13 +190,13 @@ def _check_fold(dataset: Dataset, train: Dataset, split: Split) -> None:
             f"{name} must learn from at least two classes, had {counts}; "
             "give a longer history or fewer folds"
         )
-    for what, rows in (("learn", split.train), ("predict", split.test)):
-        is_wrong = ~np.isfinite(dataset.features[rows])
-        if is_wrong.any():
-            place, column = np.argwhere(is_wrong)[0]
+    for what, given, rows in (("learn", train, split.train), ("predict", test, split.test)):
+        is_finite = np.isfinite(given.features)
+        if not is_finite.all():
+            place, column = np.argwhere(~is_finite)[0]
             raise DataError(
                 f"{name} must {what} from finite features, {names[column]} was "
-                f"{dataset.features[rows[place], column]} at row {rows[place]}; drop such rows"
+                f"{given.features[place, column]} at row {rows[place]}; drop such rows"
             )
 
 
