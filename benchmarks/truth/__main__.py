@@ -9,6 +9,7 @@ import argparse
 import json
 import os
 import platform
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -52,6 +53,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         }
         RESULTS.write_text(json.dumps(content, indent=1) + "\n")
         print(f"written: {RESULTS}", file=sys.stderr)
+        figures = RESULTS.parents[2] / "scripts" / "figures.py"
+        subprocess.run([sys.executable, str(figures)], check=True)
     return 0
 
 

@@ -58,7 +58,9 @@ def toy_bench(bench, folder, probabilities, **changes):
     end = iso_time(border_ns(bench, "BTC/USDT"))
     card = toy_card(timeframe="15m", data_end=end, **changes)
     registry.publish("BTC/USDT", {"model.json": json.dumps(probabilities).encode()}, card)
-    return replace(bench, simulated_registry=registry)
+    many = bench.settings.validation.replace(hold_out_uses=99)
+    settings = bench.settings.model_copy(update={"validation": many})
+    return replace(bench, simulated_registry=registry, settings=settings)
 
 
 def validated(bench, symbol="BTC/USDT"):
@@ -279,3 +281,13 @@ def test_a_killed_training_is_taken_up_and_publishes_nothing_twice(tmp_path):
         assert bench.simulated_registry.versions("BTC/USDT") == [first[0]["version"]]
         bench.journal.finish_run(run_id, "interrupted")
         assert start_or_resume(bench, TRAINING, symbols=["ETH/USDT"]) != run_id
+
+
+def test_a_second_version_is_not_judged_on_a_spent_hold_out(trained, tmp_path):
+    validated(trained.bench)
+    toys = toy_bench(trained.bench, tmp_path, [0.2, 0.2, 0.6])
+    strict = replace(toys, settings=trained.bench.settings)
+    result = validated(strict)
+    assert result["valid"] is False
+    assert "BTC/USDT hold-out" in result["error"]
+    assert "was spent on" in result["error"]

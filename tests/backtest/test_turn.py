@@ -19,6 +19,7 @@ from crypto_bot.registry import open_registry
 FILES = {
     "report.html", "summary.json", "SIMULATED.txt", "sweep.parquet", "predictions.csv",
     "predictions.png", "confusion_matrix.png", "feature_importance.png", "ml_strategy_backtest.png",
+    "shap.png", "permutation_importance.png", "partial_dependence.png", "reliability.png",
 }  # fmt: skip
 """S0's pictures and CSV, the page, the numbers, the mark; Bot v3.1's three carry a strategy's name."""
 
@@ -106,6 +107,10 @@ def test_the_summary_says_what_the_run_did(turn):
     assert len(summary["symbols"]) == 3
     assert summary["sweep"]["backtests"] == 3 * 2 * 2 * 2  # pairs, strategies, parameters, exits
     assert summary["data_hash"]
+    assert list(summary["explanations"]) == [model["name"] for model in summary["models"]]
+    for found in summary["explanations"].values():
+        assert found["permutation_importance"]
+        assert found["drift"]
     assert set(summary["seconds"]) == {"candles", "sweep", "models", "paper", "total"}
 
 

@@ -57,7 +57,12 @@ def charts_of(page):
 
 def test_every_promised_file_is_there(folder):
     names = {path.name for path in folder.iterdir()}
-    pictures = {"confusion_matrix.png", "feature_importance.png", "predictions.png"}
+    pictures = {
+        "confusion_matrix.png",
+        "feature_importance.png",
+        "predictions.png",
+        "reliability.png",
+    }
     assert {"report.html", "summary.json", "predictions.csv", "ml_strategy_backtest.png"} <= names
     assert pictures <= names
     for strategy in ("mean_bot", "rsi"):

@@ -7,13 +7,15 @@ from dataclasses import replace
 
 import numpy as np
 
+from crypto_bot.backtest.recipes import Recipe
+from crypto_bot.backtest.retraining import is_same_way, recipe_of
 from crypto_bot.core import Bars, ModelCard, Predictor
 from crypto_bot.core.arrays import Index, PerBarFeature
 from crypto_bot.core.models import side_columns
 from crypto_bot.dataset import Dataset
 from crypto_bot.engine import BacktestResult
 from crypto_bot.features import compute_features
-from crypto_bot.gate import ChampionEvidence, pool_results
+from crypto_bot.gate import ChampionEvidence, Judged, pool_results
 from crypto_bot.registry import FolderRegistry
 from crypto_bot.validation import OutOfSample
 
@@ -27,19 +29,24 @@ def champion_evidence(
     trade: Callable[[OutOfSample], Sequence[BacktestResult]],
     *,
     run_id: str,
+    recipe: Recipe | None = None,
+    retrade: Callable[[Recipe], Sequence[BacktestResult]] | None = None,
 ) -> ChampionEvidence | None:
     """What the champion of `symbol` earns where the challenger was tested; None without a champion.
 
     Parameters
     ----------
+    recipe : how the challenger is made; a champion made the same way of older candles is refreshed
+    retrade : trains a recipe again on the challenger's folds and trades what it predicts
     run_id : str    the challenger's run: if it was killed after its promotion and now goes on, the
                     champion to beat is the one before
 
     Notes
     -----
-    A champion judged on this very stretch is taken at its own out-of-sample Sharpe ratio. Otherwise
-    its stored model trades the stretch on its own features, of which it may have learned a part: the
-    comparison then favours the champion, never the challenger.
+    A champion judged on this very stretch is taken at its own out-of-sample Sharpe ratio. Otherwise it
+    is trained again, by the recipe in its card, on the challenger's folds: both are then judged on
+    decisions that neither had seen. Where a card does not say enough for that, the stored model trades
+    the stretch, of which it may have learned a part, which favours the champion.
     """
     version = incumbent(registry, symbol, run_id)
     if version is None:
@@ -50,8 +57,14 @@ def champion_evidence(
     judged = card.gate.get("evidence", {})
     if (judged.get("start_ns"), judged.get("end_ns")) == (start_ns, end_ns):
         return ChampionEvidence(version, judged.get("sharpe"), start_ns, end_ns)
+    theirs_made = recipe_of(card)
+    if recipe is not None and theirs_made is not None and is_same_way(recipe, theirs_made):
+        return ChampionEvidence(version, None, start_ns, end_ns, Judged.REFRESHED)
+    if retrade is not None and theirs_made is not None:
+        again = pool_results(retrade(theirs_made))
+        return ChampionEvidence(version, again.sharpe, start_ns, end_ns, Judged.TRAINED_AGAIN)
     theirs = pool_results(trade(_predicted(dataset, predictions, predictor, card, bars)))
-    return ChampionEvidence(version, theirs.sharpe, start_ns, end_ns)
+    return ChampionEvidence(version, theirs.sharpe, start_ns, end_ns, Judged.STORED)
 
 
 def incumbent(registry: FolderRegistry, symbol: str, run_id: str) -> str | None:

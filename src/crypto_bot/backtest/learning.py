@@ -5,8 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
-
-import numpy as np
+from itertools import pairwise
 
 from crypto_bot.backtest.champions import champion_evidence
 from crypto_bot.backtest.examined import Examined, Learned
@@ -15,8 +14,11 @@ from crypto_bot.backtest.recipes import (
     Recipe,
     SearchRecipe,
     gate_options,
+    sampled,
+    taught,
     walk_forward_options,
 )
+from crypto_bot.backtest.retraining import predictions_of
 from crypto_bot.backtest.search_learning import examine_search
 from crypto_bot.backtest.trial_record import (
     kept_returns,
@@ -26,10 +28,9 @@ from crypto_bot.backtest.trial_record import (
 )
 from crypto_bot.backtest.workbench import Workbench
 from crypto_bot.core import Bars, ModelCard
-from crypto_bot.core.arrays import Index, Mask
 from crypto_bot.core.errors import DataError
 from crypto_bot.core.funding import FundingRates
-from crypto_bot.core.timeframes import DAY_NS, SystemClock, iso_time, timeframe_ns
+from crypto_bot.core.timeframes import DAY_NS, SystemClock, iso_time
 from crypto_bot.dataset import Dataset, build_dataset, check_defined
 from crypto_bot.engine import BacktestResult
 from crypto_bot.features import compute_features
@@ -38,7 +39,6 @@ from crypto_bot.journal import Trial, TrialKind
 from crypto_bot.splits import Split, split_dataset
 from crypto_bot.strategies import get_strategy
 from crypto_bot.training import TrainedModel, make_card, score_probabilities
-from crypto_bot.tuning.rows import training_rows
 from crypto_bot.validation import (
     OutOfSample,
     class_baseline,
@@ -138,18 +138,11 @@ def conclude(bench: Workbench, examined: Examined, run_id: str) -> Learned:
     """
     recipe, dataset = examined.recipe, examined.dataset
     verdict = _judged(bench, examined, run_id)
-    model = recipe.trainer.fit(dataset.take(_taught(recipe, dataset)))
+    model = recipe.trainer.fit(dataset.take(taught(recipe, dataset)))
     card = _card(examined, model, verdict, run_id)
     version = publish(bench, recipe, model, card, verdict, run_id)
     shared = {field.name: getattr(examined, field.name) for field in fields(Examined)}
     return Learned(**shared, verdict=verdict, model=model, version=version, card=card)
-
-
-def _taught(recipe: Recipe, dataset: Dataset) -> Index:
-    """The rows that the shipped model learns from, chosen as those of its folds were."""
-    if recipe.setting is None:
-        return np.flatnonzero(sampled(dataset))
-    return training_rows(dataset, np.arange(len(dataset)), timeframe_ns(dataset.timeframe))
 
 
 def learnable(
@@ -183,13 +176,6 @@ def _check_learnable(known: Bars, names: tuple[str, ...], start_ns: int) -> None
     check_defined(known, names, table.values[table.settled_bars or 0 :])
 
 
-def sampled(dataset: Dataset) -> Mask:
-    """bool (rows,): decisions one label horizon apart on the calendar, the same for every pair."""
-    interval_ns = timeframe_ns(dataset.timeframe)
-    every = int(dataset.label_definition["horizon_bars"])
-    return np.asarray(dataset.decided_at_ns // interval_ns % every == 0)
-
-
 def thinned(splits: Sequence[Split], dataset: Dataset) -> list[Split]:
     """Folds that learn from `sampled` rows only and still predict every row."""
     is_sampled = sampled(dataset)
@@ -215,9 +201,22 @@ def _judged(bench: Workbench, examined: Examined, run_id: str) -> Verdict:
             bars,
             lambda found: trade(bench, recipe, dataset, found, bars, examined.funding),
             run_id=run_id,
+            recipe=recipe,
+            retrade=lambda theirs: _traded_again(bench, theirs, examined),
         ),
     )
     return judge(evidence, gate_options(bench))
+
+
+def _traded_again(
+    bench: Workbench, recipe: Recipe, examined: Examined
+) -> tuple[BacktestResult, ...]:
+    """Another recipe trained and traded where an examined one was."""
+    starts = sorted(split.test_start_ns for split in examined.predictions.splits)
+    spans = list(pairwise([*starts, examined.predictions.end_ns + 1]))
+    first_ns = int(examined.dataset.decided_at_ns[0])
+    dataset, predictions = predictions_of(recipe, examined.bars, spans, start_ns=first_ns)
+    return trade(bench, recipe, dataset, predictions, examined.bars, examined.funding)
 
 
 def trade(

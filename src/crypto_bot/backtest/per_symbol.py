@@ -7,11 +7,19 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from crypto_bot.backtest.candles import Universe, gather_candles, stored_candles
+from crypto_bot.backtest.hold_outs import spend_hold_out
 from crypto_bot.backtest.learning import learn
 from crypto_bot.backtest.recipes import Recipe, lightgbm_trainer
 from crypto_bot.backtest.summary import number, percent
 from crypto_bot.backtest.turn import hold_out_start
-from crypto_bot.backtest.unseen import choose_model, given_stretch, judge_model, stored_stretch
+from crypto_bot.backtest.unseen import (
+    ChosenModel,
+    Stretch,
+    choose_model,
+    given_stretch,
+    judge_model,
+    stored_stretch,
+)
 from crypto_bot.backtest.workbench import Workbench
 from crypto_bot.core.errors import ConfigError, CryptoBotError, DataError
 from crypto_bot.core.timeframes import Clock, SystemClock, iso_time
@@ -99,7 +107,7 @@ def validate_symbols(
     chosen = _prepared(bench, symbols, data, announce)
     clock = SystemClock() if clock is None else clock
     run_id = bench.journal.start_run(VALIDATION, bench.settings)
-    results = [_validated(bench, symbol, clock, announce) for symbol in chosen]
+    results = [_validated(bench, run_id, symbol, clock, announce) for symbol in chosen]
     bench.journal.finish_run(run_id, "done", {"validations": results})
     return results
 
@@ -124,9 +132,20 @@ def validate_frame(
         attributes = getattr(frame, "attrs", {})
         is_simulated = bool(attributes.get("is_simulated", not bench.registry.symbols()))
         model = choose_model(bench.registry_of(is_simulated), symbol)
-        return judge_model(bench, symbol, model, given_stretch(frame, symbol, model), clock)
+        stretch = given_stretch(frame, symbol, model)
+        run_id = bench.journal.start_run(VALIDATION, bench.settings)
+        result = _judged(bench, run_id, symbol, model, stretch, clock)
+        bench.journal.finish_run(run_id, "done", {"validations": [result]})
+        return result
     except CryptoBotError as error:
         return _refused(symbol, error, clock)
+
+
+def _judged(
+    bench: Workbench, run_id: str, symbol: str, model: ChosenModel, stretch: Stretch, clock: Clock
+) -> dict[str, Any]:
+    spend_hold_out(bench, run_id, symbol, model.version, stretch.bars[stretch.first :])
+    return judge_model(bench, symbol, model, stretch, clock)
 
 
 def _prepared(
@@ -205,14 +224,15 @@ def _recipe(bench: Workbench, symbol: str) -> Recipe:
     )
 
 
-def _validated(bench: Workbench, symbol: str, clock: Clock, announce: Announce) -> dict[str, Any]:
+def _validated(
+    bench: Workbench, run_id: str, symbol: str, clock: Clock, announce: Announce
+) -> dict[str, Any]:
     try:
         universe = stored_candles(bench.settings, [symbol])
         model = choose_model(bench.registry_of(universe.is_simulated), symbol)
         bars = universe.at(model.card.timeframe)[0]
-        result = judge_model(
-            bench, symbol, model, stored_stretch(bars, model, universe.funding.get(symbol)), clock
-        )
+        stretch = stored_stretch(bars, model, universe.funding.get(symbol))
+        result = _judged(bench, run_id, symbol, model, stretch, clock)
     except CryptoBotError as error:
         announce(f"{symbol}: not valid: {error}")
         return _refused(symbol, error, clock)

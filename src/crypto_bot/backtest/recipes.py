@@ -5,10 +5,14 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
+
 from crypto_bot.backtest.workbench import Workbench
 from crypto_bot.core import ModelCard
+from crypto_bot.core.arrays import Index, Mask
 from crypto_bot.core.errors import ConfigError
 from crypto_bot.core.timeframes import MINUTE_NS, timeframe_ns
+from crypto_bot.dataset import Dataset
 from crypto_bot.engine import ExitOptions, Reentry, SignalExit
 from crypto_bot.features import S0_FEATURES, feature, load_feature_set, sequence_features
 from crypto_bot.gate import GateOptions
@@ -38,6 +42,7 @@ from crypto_bot.training import (
     Trainer,
 )
 from crypto_bot.tuning import ModelSearchOptions, ModelSetting, ModelSpace, NestedOptions
+from crypto_bot.tuning.rows import training_rows
 
 
 @dataclass(frozen=True)
@@ -233,6 +238,20 @@ def _check_labels_alike(space: ModelSpace) -> None:
             "models.search.labels must be of the same classes, next_up has two and the others "
             f"three, was {', '.join(space.labels)}; search next_up alone"
         )
+
+
+def taught(recipe: Recipe, dataset: Dataset) -> Index:
+    """The rows that the shipped model learns from, chosen as those of its folds were."""
+    if recipe.setting is None:
+        return np.flatnonzero(sampled(dataset))
+    return training_rows(dataset, np.arange(len(dataset)), timeframe_ns(dataset.timeframe))
+
+
+def sampled(dataset: Dataset) -> Mask:
+    """bool (rows,): decisions one label horizon apart on the calendar, the same for every pair."""
+    interval_ns = timeframe_ns(dataset.timeframe)
+    every = int(dataset.label_definition["horizon_bars"])
+    return np.asarray(dataset.decided_at_ns // interval_ns % every == 0)
 
 
 def walk_forward_options(bench: Workbench) -> WalkForwardOptions:

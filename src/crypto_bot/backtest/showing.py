@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ import polars as pl
 
 from crypto_bot.backtest.candles import Universe, describe
 from crypto_bot.backtest.examined import Learned
+from crypto_bot.backtest.explaining import explain_learned, further_tables
 from crypto_bot.backtest.rehearsal import Rehearsal
 from crypto_bot.backtest.sweeping import EXITS, FEWEST_TRADES, StrategySweep, best_setting
 from crypto_bot.backtest.trial_record import pooled_figures
@@ -47,7 +49,12 @@ _LIBRARIES = ("crypto-bot", "numpy", "numba", "polars", "lightgbm", "scikit-lear
 def write_outcome(bench: Workbench, outcome: TurnOutcome) -> dict[str, Any]:
     """Write the report folder of a turn and give its summary."""
     summary = summary_of(bench, outcome)
-    page = write_report(contents_of(bench, outcome, summary), outcome.folder)
+    contents = contents_of(bench, outcome, summary)
+    explanations = {
+        view.name: view.explanation.to_dict() for view in contents.models if view.explanation
+    }
+    whole = {**summary, "explanations": explanations} if explanations else summary
+    page = write_report(replace(contents, summary=whole), outcome.folder)
     return {**summary, "report": str(page)}
 
 
@@ -154,7 +161,7 @@ def contents_of(
         trades=_trades_view(rehearsal) if reporting.charts else None,
         strategies=list(_strategy_rows(outcome.swept, bench.settings.performance_metrics)),
         heat_maps=list(_heat_maps(outcome.swept)) if reporting.charts else (),
-        models=[_model_view(learned) for learned in outcome.learned],
+        models=[_model_view(learned, outcome, reporting.charts) for learned in outcome.learned],
         predictions=_predictions_view(outcome.learned),
         gates=[_gate_view(learned) for learned in outcome.learned],
         quality=list(_quality_rows(universe)),
@@ -322,7 +329,10 @@ def _heat_map(title: str, x: str, y: str, table: pl.DataFrame) -> HeatMap:
     return HeatMap(title, x, y, across, down, values, note=note)
 
 
-def _model_view(learned: Learned) -> ModelView:
+def _model_view(learned: Learned, outcome: TurnOutcome, is_explained: bool) -> ModelView:
+    found, unexplained = None, ""
+    if is_explained:
+        found, unexplained = explain_learned(learned, outcome.universe, outcome.hold_out_ns)
     return ModelView(
         learned.recipe.name,
         learned.model.model_type,
@@ -333,6 +343,8 @@ def _model_view(learned: Learned) -> ModelView:
         learned.recipe.threshold,
         dict(learned.dataset.label_definition),
         f"{len(learned.predictions.splits)} purged walk-forward folds; trained on {learned.model.device}.",
+        found,
+        unexplained,
     )
 
 
@@ -362,7 +374,13 @@ def _gate_view(learned: Learned) -> GateView:
         GateCheck(check.name, check.value, check.threshold, check.rule, check.holds)
         for check in learned.verdict.checks
     ]
-    return GateView(learned.recipe.name, learned.promoted, checks, learned.verdict.reason)
+    return GateView(
+        learned.recipe.name,
+        learned.promoted,
+        checks,
+        learned.verdict.reason,
+        tuple(further_tables(learned)),
+    )
 
 
 def _quality_rows(universe: Universe) -> Iterator[QualityRow]:

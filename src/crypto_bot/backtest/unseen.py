@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from crypto_bot.backtest.recipes import card_exits, gate_options
+from crypto_bot.backtest.retraining import label_of
 from crypto_bot.backtest.workbench import Workbench
 from crypto_bot.core import Bars, ModelCard, Predictor, Signals
 from crypto_bot.core.arrays import PerBarDirection, PerBarFeature, PerRowClass
@@ -22,7 +23,6 @@ from crypto_bot.engine import BacktestResult, simulate
 from crypto_bot.features import FeatureStream, compute_features
 from crypto_bot.gate import gather_evidence, judge
 from crypto_bot.journal import TrialFilter, TrialKind
-from crypto_bot.labels import LabelOptions, NextUpOptions, ThreeClassOptions
 from crypto_bot.registry import FolderRegistry, Stage
 from crypto_bot.significance import trial_variance
 from crypto_bot.splits import Split
@@ -259,16 +259,6 @@ def _live_agrees(bench: Workbench, model: ChosenModel, stretch: Stretch, signals
         strict=True,
     )
     return live == list(backtested)
-
-
-def label_of(card: ModelCard) -> LabelOptions:
-    """The label that a model was taught, from its card."""
-    label = card.label
-    if -1 in card.classes:
-        return ThreeClassOptions(
-            horizon_minutes=label["horizon_minutes"], hold_threshold=label["hold_threshold"]
-        )
-    return NextUpOptions(horizon_bars=label["horizon_bars"])
 
 
 def _class_scores(

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 
 _COMMANDS = {
     "integrated": ("setup", "integrated", "backtest-only", "ml-training", "validate"),
-    "backtest": ("run", "continuous", "portfolio", "sweep", "view", "optimize"),
+    "backtest": ("run", "continuous", "portfolio", "select", "sweep", "view", "optimize"),
 }
 _HELP = """usage: crypto-bot COMMAND [options]
 
   setup, integrated, backtest-only, ml-training, validate   the integrated system
   run, continuous, portfolio, sweep, view, optimize         backtests without learning
+  select                                                    learn which strategy to take
 
 `crypto-bot COMMAND --help` explains one. Example: crypto-bot integrated --once --data ./candles
 """

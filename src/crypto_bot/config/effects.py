@@ -358,6 +358,7 @@ KEY_STATUS: dict[str, Effect] = {
     ),
     **_each("validation", ("folds", "mode"), Effect("walk-forward test of every model")),
     "validation.holdout_frac": Effect("where development ends and the paper session begins"),
+    "validation.hold_out_uses": Effect("`validate`, which refuses another version after these"),
     "paper.prediction_threshold": Effect("the `model` strategy, in validation and on paper"),
     **_each("paper", ("model_stop_loss_frac", "model_take_profit_frac"), Effect(_MODEL_EXITS)),
     **_each(

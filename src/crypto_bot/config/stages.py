@@ -280,6 +280,9 @@ class ValidationSettings(Section):
         lt=0.9,
         description="last share of the history, touched once: the paper session replays it",
     )
+    hold_out_uses: int = Field(
+        default=1, ge=1, description="versions that `validate` judges on the same unseen candles"
+    )
 
 
 class PaperSettings(Section):

@@ -21,8 +21,8 @@ from crypto_bot.predictors import (
     LIGHTGBM_FILE,
     LOGISTIC,
     LinearPredictor,
-    read_lightgbm,
 )
+from crypto_bot.predictors.lightgbm_text import check_seal
 from crypto_bot.predictors.schema import as_matrix
 from crypto_bot.training import TrainedModel
 
@@ -109,7 +109,7 @@ def _of_trees(model: TrainedModel, matrix: PerBarFeature) -> Contributions:
     import lightgbm
 
     content = model.files[LIGHTGBM_FILE]
-    read_lightgbm(content)
+    check_seal(content)
     booster = lightgbm.Booster(model_str=content.decode())
     names = model.predictor.feature_names
     given = np.asarray(booster.predict(matrix, pred_contrib=True), dtype=np.float64)

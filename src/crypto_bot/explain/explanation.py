@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from crypto_bot.core import Predictor
 from crypto_bot.core.arrays import Index, PerBarFeature, PerRow
 from crypto_bot.core.errors import DataError
 from crypto_bot.core.models import side_columns
@@ -18,7 +19,13 @@ from crypto_bot.explain.contributions import Contributions, can_contribute, cont
 from crypto_bot.explain.dependence import PartialDependence, partial_dependence, quantile_grid
 from crypto_bot.explain.options import ExplainOptions
 from crypto_bot.features import FeatureDrift
-from crypto_bot.predictors import LSTM
+from crypto_bot.predictors import (
+    CalibratedPredictor,
+    EnsemblePredictor,
+    OnnxPredictor,
+    StackedPredictor,
+    TreePredictor,
+)
 from crypto_bot.training import TrainedModel, rows_for
 from crypto_bot.training.permutation import permuted_rises
 from crypto_bot.validation import OutOfSample
@@ -164,10 +171,9 @@ def explain_model(
     options = ExplainOptions() if options is None else options
     folds = _folds(dataset, predictions)
     random = np.random.default_rng(options.seed)
-    slow = any(fold.model.model_type == LSTM for fold in folds)
-    share = options.slow_model_frac if slow else 1.0
+    share = min(_share_of_rows(fold.model.predictor, options) for fold in folds)
     permutation = _permutation(dataset, folds, options, share, random)
-    shap = _shap(dataset, folds, options, random)
+    shap = _shap(dataset, folds, options, share, random)
     order = shap.feature_names if shap is not None else tuple(e.name for e in permutation)
     return Explanation(
         model_type=folds[0].model.model_type,
@@ -198,6 +204,24 @@ def _folds(dataset: Dataset, predictions: OutOfSample) -> list[_Fold]:
     if not tested:
         raise DataError("predictions must have tested some row to be explained, tested none")
     return tested
+
+
+def _share_of_rows(predictor: Predictor, options: ExplainOptions) -> float:
+    """How many of the wanted rows this model is asked about: fewer, the longer a row takes."""
+    networks, trees = _size(predictor)
+    if networks:
+        return options.slow_model_frac
+    return min(1.0, options.most_trees / max(1, trees))
+
+
+def _size(predictor: Predictor) -> tuple[int, int]:
+    """Networks and trees in a model."""
+    if isinstance(predictor, TreePredictor):
+        return 0, len(predictor.ensemble.roots)
+    if isinstance(predictor, (CalibratedPredictor, EnsemblePredictor, StackedPredictor)):
+        found = [_size(member) for member in predictor.members]
+        return sum(n for n, _ in found), sum(trees for _, trees in found)
+    return int(isinstance(predictor, OnnxPredictor)), 0
 
 
 def _drawn(fold: _Fold, folds: Sequence[_Fold], rows: int, random: np.random.Generator) -> Index:
@@ -256,15 +280,20 @@ def _deviation(rises: npt.NDArray[np.float64]) -> float:
 
 
 def _shap(
-    dataset: Dataset, folds: Sequence[_Fold], options: ExplainOptions, random: np.random.Generator
+    dataset: Dataset,
+    folds: Sequence[_Fold],
+    options: ExplainOptions,
+    share: float,
+    random: np.random.Generator,
 ) -> ShapRows | None:
     if not all(can_contribute(fold.model) for fold in folds):
         return None
     names = dataset.feature_names
     pieces, seen, sizes = [], [], []
     method = ""
+    total = max(1, round(options.contribution_rows * share))
     for fold in folds:
-        rows = dataset.take(_drawn(fold, folds, options.contribution_rows, random))
+        rows = dataset.take(_drawn(fold, folds, total, random))
         found = contributions(fold.model, rows_for(fold.model.predictor, rows))
         pieces.append(_spread(found, found.values[:, :, -1], names))
         sizes.append(_spread(found, np.abs(found.values).mean(axis=2), names))

@@ -11,6 +11,7 @@ from crypto_bot.gate.verdict import (
     ClassMeasure,
     Evidence,
     GateOptions,
+    Judged,
     Verdict,
     judge,
 )
@@ -21,6 +22,7 @@ __all__ = [
     "ClassMeasure",
     "Evidence",
     "GateOptions",
+    "Judged",
     "Pooled",
     "Verdict",
     "annual_sharpe",

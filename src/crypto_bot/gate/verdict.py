@@ -63,6 +63,19 @@ class GateOptions(Options):
     )
 
 
+class Judged(StrEnum):
+    """How a champion was measured on the challenger's stretch."""
+
+    OWN_RECORD = "own_record"
+    """It was judged on this very stretch when it was promoted."""
+    TRAINED_AGAIN = "trained_again"
+    """Its recipe was trained again on the challenger's folds: neither had seen the stretch."""
+    STORED = "stored"
+    """Its stored model traded the stretch, of which it may have learned a part."""
+    REFRESHED = "refreshed"
+    """It is made the same way of older candles: nothing to compare, the newer one may follow it."""
+
+
 @dataclass(frozen=True)
 class ChampionEvidence:
     """The version in service, measured on the challenger's stretch."""
@@ -71,6 +84,7 @@ class ChampionEvidence:
     sharpe: float | None
     start_ns: int
     end_ns: int
+    how: Judged = Judged.OWN_RECORD
 
 
 @dataclass(frozen=True)
@@ -235,6 +249,9 @@ def _champion_check(evidence: Evidence, champion: ChampionEvidence, options: Gat
     if (champion.start_ns, champion.end_ns) != (evidence.start_ns, evidence.end_ns):
         rule = f"compared with champion {champion.version} on the same stretch"
         return Check("beats_champion", None, None, rule, False)
+    if champion.how is Judged.REFRESHED:
+        rule = f"made as champion {champion.version}, of newer candles: a refresh, not compared"
+        return Check("beats_champion", evidence.sharpe, None, rule, True)
     asked = None
     if champion.sharpe is not None:
         asked = champion.sharpe + options.min_champion_margin

@@ -1,19 +1,21 @@
-"""The guide's plots as PNG bytes; drawn on Agg, no window and no global state."""
+"""The guide's plots as PNG bytes."""
 
 from __future__ import annotations
 
-import io
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy.typing as npt
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from crypto_bot.report.drawing import blank_figure, png_bytes, quiet_axes
+from crypto_bot.report.palette import BLUE, ORANGE
 
 
-def confusion_png(matrix: npt.NDArray[Any], labels: list[int]) -> bytes:
+def confusion_png(
+    matrix: npt.NDArray[Any], labels: list[int], *, is_simulated: bool = False
+) -> bytes:
     """Counts of truth (rows) against prediction (columns)."""
-    figure, axes = _figure(8.0, 6.0)
+    figure = blank_figure(8.0, 6.0, dots=100)
+    axes = figure.subplots()
     axes.imshow(matrix, cmap="Blues", vmin=0)  # as dark as the text assumes
     axes.set_xticks(range(len(labels)), [str(label) for label in labels])
     axes.set_yticks(range(len(labels)), [str(label) for label in labels])
@@ -26,45 +28,33 @@ def confusion_png(matrix: npt.NDArray[Any], labels: list[int]) -> bytes:
     axes.set_xlabel("Predicted")
     axes.set_ylabel("Actual")
     axes.set_title("Confusion Matrix")
-    return _png(figure)
+    return png_bytes(figure, is_simulated=is_simulated)
 
 
-def importance_png(importance: list[tuple[str, float]]) -> bytes:
+def importance_png(importance: list[tuple[str, float]], *, is_simulated: bool = False) -> bytes:
     """Features by their share of the forest's gain, largest on top."""
-    figure, axes = _figure(12.0, 8.0)
-    axes.barh([name for name, _ in importance], [value for _, value in importance])
+    figure = blank_figure(12.0, 8.0, dots=100)
+    axes = figure.subplots()
+    axes.barh([name for name, _ in importance], [value for _, value in importance], color=BLUE)
+    quiet_axes(axes)
     axes.invert_yaxis()
     axes.set_xlabel("importance")
     axes.set_ylabel("feature")
     axes.set_title("Feature Importance")
-    return _png(figure)
+    return png_bytes(figure, is_simulated=is_simulated)
 
 
-def history_png(history: dict[str, list[float]]) -> bytes:
+def history_png(history: dict[str, list[float]], *, is_simulated: bool = False) -> bytes:
     """Loss and accuracy of each epoch, on the rows that taught and on those that said when to stop."""
-    figure, axes = _figure(12.0, 5.0, columns=2)
+    figure = blank_figure(12.0, 5.0, dots=100)
     for each, name, title in zip(
-        axes, ("loss", "accuracy"), ("Model Loss", "Model Accuracy"), strict=True
+        figure.subplots(1, 2), ("loss", "accuracy"), ("Model Loss", "Model Accuracy"), strict=True
     ):
-        each.plot(history[name], label="Train")
-        each.plot(history[f"val_{name}"], label="Validation")
+        each.plot(history[name], color=BLUE, label="Train")
+        each.plot(history[f"val_{name}"], color=ORANGE, label="Validation")
         each.set_xlabel("Epoch")
         each.set_ylabel(name.capitalize())
         each.set_title(title)
-        each.legend()
-    return _png(figure)
-
-
-def _figure(width: float, height: float, columns: int = 1) -> tuple[Figure, Any]:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), layout="tight")
-    FigureCanvasAgg(figure)
-    return figure, figure.subplots(1, columns)
-
-
-def _png(figure: Figure) -> bytes:
-    content = io.BytesIO()
-    figure.savefig(content, format="png")
-    return content.getvalue()
+        each.legend(frameon=False)
+        quiet_axes(each)
+    return png_bytes(figure, is_simulated=is_simulated)

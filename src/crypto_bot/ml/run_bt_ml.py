@@ -184,11 +184,8 @@ def _say_span(bars: Bars, first: int, card: ModelCard) -> None:
 
 
 def _write(folder: Path, result: BacktraderResult) -> None:
-    from crypto_bot.adapters.backtrader_report import (
-        backtest_png,
-        predictions_csv,
-        predictions_png,
-    )
+    from crypto_bot.adapters.backtrader_report import predictions_csv
+    from crypto_bot.ml.run_figures import backtest_png, predictions_png
 
     predictions = result.strategy.predictions
     threshold, is_simulated = result.strategy.p.prediction_threshold, result.bars.is_simulated

@@ -180,8 +180,10 @@ def train_lstm(
     for name, content in files.items():
         write_file(folder / name, content)
     _write_tables(folder, rows, fitted, meta, options)
-    write_file(folder / "training_history.png", history_png(fitted.history))
-    write_file(folder / "confusion_matrix.png", confusion_png(_confusion(tested, guess), [0, 1]))
+    mark = {"is_simulated": data.is_simulated}
+    write_file(folder / "training_history.png", history_png(fitted.history, **mark))
+    matrix = _confusion(tested, guess)
+    write_file(folder / "confusion_matrix.png", confusion_png(matrix, [0, 1], **mark))
     return fitted.model, fit_scaler(data.take(rows.fit.taught), look_back), meta
 
 

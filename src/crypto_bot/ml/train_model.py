@@ -116,8 +116,9 @@ def train_ml_model(
     majority = majority_accuracy(table.target[: split.train], truth)
     folder = Path(output_folder)
     _write_model(folder, table, fitted)
-    write_file(folder / "confusion_matrix.png", confusion_png(matrix, labels))
-    write_file(folder / "feature_importance.png", importance_png(importance[:20]))
+    mark = {"is_simulated": bool(frame.attrs.get("is_simulated", False))}
+    write_file(folder / "confusion_matrix.png", confusion_png(matrix, labels, **mark))
+    write_file(folder / "feature_importance.png", importance_png(importance[:20], **mark))
     write_file(
         folder / "training_summary.txt", _summary(len(frame), table, accuracy, majority, split)
     )

@@ -64,14 +64,15 @@ def read_lightgbm(content: bytes) -> tuple[TreeEnsemble, tuple[str, ...]]:
         raise ModelError(
             f"{LIGHTGBM_FILE} must be at most {SIZE_LIMIT_BYTES} bytes, was {len(content)}"
         )
-    _check_seal(content)
+    check_seal(content)
     try:
         return _read(content)
     except (ValueError, OverflowError, KeyError, IndexError) as error:
         raise _damaged(str(error)) from error
 
 
-def _check_seal(content: bytes) -> None:
+def check_seal(content: bytes) -> None:
+    """ModelError if the text has a checksum and it is not that of the rest."""
     start = content.rfind(_SEAL)
     if start < 0:
         return

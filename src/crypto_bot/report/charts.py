@@ -39,8 +39,8 @@ def equity_chart(view: EquityView, name: str) -> Chart:
         moments, colour = _moments(view.time_ns[rows]), SERIES[index % len(SERIES)]
         shared = {"x": moments, "mode": "lines", "type": "scatter", "legendgroup": label}
         line = {"color": colour, "width": 1.8 if index == 0 else 1.3}
-        up = {"name": label, "y": _numbers(growth(curve)[rows]), "line": line}
-        down = {"name": label, "y": _numbers(below[rows]), "yaxis": "y2", "showlegend": False}
+        up = {"name": label, "y": numbers(growth(curve)[rows]), "line": line}
+        down = {"name": label, "y": numbers(below[rows]), "yaxis": "y2", "showlegend": False}
         fill = {"fill": "tozeroy", "fillcolor": f"{colour}22"} if index == 0 else {}
         hover = "%{y:.3f}<extra>%{fullData.name}</extra>", "%{y:.1%}<extra>%{fullData.name}</extra>"
         data.append({**shared, **up, "hovertemplate": hover[0]})
@@ -48,9 +48,9 @@ def equity_chart(view: EquityView, name: str) -> Chart:
             {**shared, **down, **fill, "line": {**line, "width": 1}, "hovertemplate": hover[1]}
         )
     layout = {
-        "xaxis": _axis(anchor="y2", type="date"),
-        "yaxis": _axis(domain=[0.36, 1.0], title={"text": "growth of 1"}),
-        "yaxis2": _axis(domain=[0.0, 0.28], title={"text": "drawdown"}, tickformat=".0%"),
+        "xaxis": axis(anchor="y2", type="date"),
+        "yaxis": axis(domain=[0.36, 1.0], title={"text": "growth of 1"}),
+        "yaxis2": axis(domain=[0.0, 0.28], title={"text": "drawdown"}, tickformat=".0%"),
         "hovermode": "x unified",
     }
     return Chart(name, view.title, 430, data, layout)
@@ -64,7 +64,7 @@ def trades_chart(view: TradesView, name: str) -> Chart:
         "type": "candlestick",
         "name": view.bars.symbol,
         "x": _moments(bars.open_time),
-        **{key: _numbers(getattr(bars, key)) for key in ("open", "high", "low", "close")},
+        **{key: numbers(getattr(bars, key)) for key in ("open", "high", "low", "close")},
         "increasing": {"line": {"color": BLUE, "width": 1}, "fillcolor": BLUE},
         "decreasing": {"line": {"color": GREY, "width": 1}, "fillcolor": GREY},
         "showlegend": False,
@@ -73,8 +73,8 @@ def trades_chart(view: TradesView, name: str) -> Chart:
     trades = view.trades[last_bar >= first]
     data = [candles, *_held(trades, view), *_marks(trades, first)]
     layout = {
-        "xaxis": _axis(type="date", rangeslider={"visible": False}),
-        "yaxis": _axis(title={"text": "price"}),
+        "xaxis": axis(type="date", rangeslider={"visible": False}),
+        "yaxis": axis(title={"text": "price"}),
         "hovermode": "closest",
     }
     return Chart(name, f"{view.strategy} on {view.bars.symbol}", 460, data, layout)
@@ -119,7 +119,7 @@ def _marks(trades: Any, first: int) -> list[dict[str, Any]]:
                 "mode": "markers",
                 "name": label,
                 "x": _moments(picked[f"{leg}_time"]),
-                "y": _numbers(picked[f"{leg}_price"]),
+                "y": numbers(picked[f"{leg}_price"]),
                 "text": [_told(trade) for trade in picked],
                 "hovertemplate": "%{text}<extra>%{fullData.name}</extra>",
                 "marker": {"symbol": symbol, "size": 11, "color": colour, "line": border},
@@ -151,7 +151,7 @@ def heat_chart(view: HeatMap, name: str) -> Chart:
         "type": "heatmap",
         "x": [f"{value:g}" for value in view.x_values],
         "y": [f"{value:g}" for value in view.y_values],
-        "z": [_numbers(row) for row in values],
+        "z": [numbers(row) for row in values],
         "colorscale": [list(stop) for stop in DIVERGING],
         "zmin": -largest,
         "zmax": largest,
@@ -168,8 +168,8 @@ def heat_chart(view: HeatMap, name: str) -> Chart:
     if values.size <= _WRITTEN_CELLS:
         heat |= {"texttemplate": "%{z:.2f}", "textfont": {"size": 11}}
     layout = {
-        "xaxis": _axis(type="category", title={"text": view.x_name}, showgrid=False),
-        "yaxis": _axis(type="category", title={"text": view.y_name}, showgrid=False),
+        "xaxis": axis(type="category", title={"text": view.x_name}, showgrid=False),
+        "yaxis": axis(type="category", title={"text": view.y_name}, showgrid=False),
         "hovermode": "closest",
     }
     height = int(min(560, max(260, 150 + 26 * len(view.y_values))))
@@ -183,13 +183,13 @@ def importance_chart(view: ModelView, name: str) -> Chart:
         "type": "bar",
         "orientation": "h",
         "y": [feature for feature, _ in top],
-        "x": _numbers(np.array([value for _, value in top], dtype=np.float64)),
+        "x": numbers(np.array([value for _, value in top], dtype=np.float64)),
         "marker": {"color": BLUE},
         "hovertemplate": "%{y} %{x:.4g}<extra></extra>",
     }
     layout = {
-        "xaxis": _axis(title={"text": "importance"}),
-        "yaxis": _axis(showgrid=False, automargin=True),
+        "xaxis": axis(title={"text": "importance"}),
+        "yaxis": axis(showgrid=False, automargin=True),
         "hovermode": "closest",
         "bargap": 0.35,
     }
@@ -208,27 +208,37 @@ def calibration_chart(scores: ModelScores, name: str) -> Chart:
             "type": "scatter",
             "mode": "lines+markers",
             "name": f"class {told.label:+d}",
-            "x": _numbers(told.said),
-            "y": _numbers(told.happened),
+            "x": numbers(told.said),
+            "y": numbers(told.happened),
             "customdata": told.counts.tolist(),
             "hovertemplate": "said %{x:.1%}, happened %{y:.1%}<br>"
             "%{customdata:,} rows<extra></extra>",
+            "error_y": {
+                "type": "data",
+                "symmetric": False,
+                "array": numbers(told.high - told.happened),
+                "arrayminus": numbers(told.happened - told.low),
+                "color": BLUE,
+                "thickness": 1,
+                "width": 3,
+            },
             "line": {"color": BLUE, "width": 1.5},
             "marker": {
                 "color": BLUE,
-                "size": _numbers(6 + 14 * np.sqrt(told.counts / told.counts.max())),
+                "size": numbers(6 + 14 * np.sqrt(told.counts / told.counts.max())),
             },
         },
     ]
     layout = {
-        "xaxis": _axis(range=[0, 1], tickformat=".0%", title={"text": "probability said"}),
-        "yaxis": _axis(range=[0, 1], tickformat=".0%", title={"text": "share that happened"}),
+        "xaxis": axis(range=[0, 1], tickformat=".0%", title={"text": "probability said"}),
+        "yaxis": axis(range=[0, 1], tickformat=".0%", title={"text": "share that happened"}),
         "hovermode": "closest",
     }
     return Chart(name, "Calibration", 360, data, layout)
 
 
-def _axis(**changes: Any) -> dict[str, Any]:
+def axis(**changes: Any) -> dict[str, Any]:
+    """An axis in the page's look, with these changes."""
     axis = {"gridcolor": _GRID, "zerolinecolor": _GRID, "linecolor": _GRID, **changes}
     if "title" in axis:
         axis["title"] = {**axis["title"], "font": {"size": 12}, "standoff": 8}
@@ -242,7 +252,7 @@ def _moments(time_ns: PerBarTime) -> list[str]:
     return [text.replace("T", " ") for text in texts]
 
 
-def _numbers(values: Any) -> list[float | None]:
+def numbers(values: Any) -> list[float | None]:
     """Six digits are enough for the eye and make the page small; None where there is no number."""
     array = np.asarray(values, dtype=np.float64)
     finite = np.isfinite(array).tolist()

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from crypto_bot.core import Bars
 from crypto_bot.core.arrays import PerBar, PerBarTime, PerRow, PerRowClass, PerTrade
+from crypto_bot.explain import Explanation
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,6 +89,7 @@ class ModelView:
     probabilities : float64 (rows, classes)    what was said; rows with NaN were not tested
     importance : feature -> importance
     threshold : float or None              probability a side needs to be traded
+    explanation : Explanation or None      why it says what it says; `unexplained` says why there is none
     """
 
     name: str
@@ -99,6 +101,8 @@ class ModelView:
     threshold: float | None = None
     label: Mapping[str, Any] = field(default_factory=dict)
     note: str = ""
+    explanation: Explanation | None = None
+    unexplained: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,12 +134,13 @@ class GateCheck:
 
 @dataclass(frozen=True)
 class GateView:
-    """The gate's verdict on one candidate."""
+    """The gate's verdict on one candidate, and in `tables` what else is known of it."""
 
     candidate: str
     promoted: bool
     checks: Sequence[GateCheck]
     note: str = ""
+    tables: Sequence[FactTable] = ()
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def blank_figure(width: float, height: float) -> Figure:
-    """An empty figure of this size, inches."""
+def blank_figure(width: float, height: float, *, dots: int = 110) -> Figure:
+    """An empty figure of this size, inches of so many dots."""
     from matplotlib.figure import Figure
 
-    return Figure(figsize=(width, height), dpi=110, layout="constrained")
+    return Figure(figsize=(width, height), dpi=dots, layout="constrained")
 
 
 def png_bytes(figure: Figure, *, is_simulated: bool) -> bytes:
@@ -37,3 +37,8 @@ def quiet_axes(axes: Axes) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(visible=True, alpha=0.25, linewidth=0.6)
     axes.set_axisbelow(True)
+
+
+def class_name(label: int) -> str:
+    """A class as people call it; a label that has no such name as `class 7`."""
+    return {1: "up (+1)", 0: "0", -1: "down (-1)"}.get(label, f"class {label:+d}")

@@ -11,9 +11,9 @@ import numpy.typing as npt
 
 from crypto_bot.core.arrays import Index, Mask, PerBar, PerRow
 from crypto_bot.report.contents import ModelView
+from crypto_bot.training import score_probabilities
 
 _LEAST_PROBABILITY = 1e-15
-CALIBRATION_BINS = 10
 
 
 @dataclass(frozen=True)
@@ -33,12 +33,15 @@ class Calibration:
 
     said, happened : float64 (bins,)    mean probability; share of rows of that class
     counts : int64 (bins,)              rows in the bin; empty bins are left out
+    low, high : float64 (bins,)         95 % interval of the share, for independent rows
     """
 
     label: int
     said: PerRow
     happened: PerRow
     counts: Index
+    low: PerRow
+    high: PerRow
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +83,7 @@ def score_model(view: ModelView) -> ModelScores | None:
         base_rate_log_loss=_log_loss(shares[truth]),
         confusion=confusion.astype(np.int64),
         classes=tuple(_class_score(view, confusion, column) for column in range(size)),
-        calibration=_calibrate(view.classes[-1], probabilities[:, -1], truth == size - 1),
+        calibration=_calibrate(view, tested),
     )
 
 
@@ -100,13 +103,18 @@ def _class_score(view: ModelView, confusion: npt.NDArray[Any], column: int) -> C
     )
 
 
-def _calibrate(label: int, probability: PerRow, happened: Mask) -> Calibration:
-    bins = np.minimum((probability * CALIBRATION_BINS).astype(np.int64), CALIBRATION_BINS - 1)
-    counts = np.bincount(bins, minlength=CALIBRATION_BINS)
-    filled = np.flatnonzero(counts)
-    said = np.bincount(bins, weights=probability, minlength=CALIBRATION_BINS)[filled]
-    times = np.bincount(bins, weights=happened, minlength=CALIBRATION_BINS)[filled]
-    return Calibration(label, said / counts[filled], times / counts[filled], counts[filled])
+def _calibrate(view: ModelView, tested: Mask) -> Calibration:
+    labels = np.asarray(view.labels[tested], dtype=np.int8)
+    scores = score_probabilities(labels, view.probabilities[tested], view.classes)
+    bins = [each for each in scores.calibration if each.label == view.classes[-1]]
+    return Calibration(
+        label=view.classes[-1],
+        said=np.array([each.mean_probability for each in bins]),
+        happened=np.array([each.frequency for each in bins]),
+        counts=np.array([each.rows for each in bins], dtype=np.int64),
+        low=np.array([each.frequency_low for each in bins]),
+        high=np.array([each.frequency_high for each in bins]),
+    )
 
 
 def growth(curve: PerBar) -> PerBar:

@@ -19,8 +19,16 @@ from crypto_bot.report.charts import (
     trades_chart,
 )
 from crypto_bot.report.contents import GateView, ReportContents, StrategyRow
+from crypto_bot.report.explained_charts import (
+    dependence_chart,
+    drift_table,
+    permutation_chart,
+    shap_chart,
+)
+from crypto_bot.report.glossary import glossary
 from crypto_bot.report.measures import plain, score_model
 
+_MODEL_CHARTS = ("importance", "calibration", "shap", "permutation", "dependence")
 NO_NUMBER = "–"
 MINUS = "−"
 
@@ -58,14 +66,14 @@ def render_page(contents: ReportContents, files: Mapping[str, str]) -> str:
     }
     views = _views(contents)
     charts = [view["chart"] for group in views.values() for view in group if view.get("chart")]
-    charts += [view["importance"] for view in views["models"] if view["importance"]]
-    charts += [view["calibration"] for view in views["models"] if view["calibration"]]
+    charts += [view[part] for view in views["models"] for part in _MODEL_CHARTS if view[part]]
     return environment.get_template("report.html.j2").render(
         contents=contents,
         views=views,
         matrix=strategy_matrix(contents.strategies),
         reasons=verdict_lines(contents),
         files=files,
+        glossary=glossary(contents),
         candles_shown=CANDLES_SHOWN,
         config=_yaml(contents.config),
         chart_json=_script_json(charts),
@@ -93,7 +101,17 @@ def _views(contents: ReportContents) -> dict[str, list[dict[str, Any]]]:
 def _model(contents: ReportContents, index: int) -> dict[str, Any]:
     view = contents.models[index]
     scores = score_model(view)
+    found = view.explanation
+    shap = None if found is None else found.shap
     return {
+        "shap": shap_chart(view, shap, f"shap-{index}") if shap and len(shap.values) else None,
+        "permutation": permutation_chart(found, f"permutation-{index}")
+        if found and found.permutation
+        else None,
+        "dependence": dependence_chart(view, found, f"dependence-{index}")
+        if found and found.dependence
+        else None,
+        "drift": drift_table(found) if found else None,
         "view": view,
         "scores": scores,
         "importance": importance_chart(view, f"importance-{index}") if view.importance else None,

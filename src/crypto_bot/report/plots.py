@@ -11,6 +11,7 @@ from crypto_bot.core.arrays import PerBarTime
 from crypto_bot.report.charts import TOP_FEATURES
 from crypto_bot.report.contents import EquityView, ModelView, PredictionsView, ReportContents
 from crypto_bot.report.drawing import blank_figure, png_bytes, quiet_axes
+from crypto_bot.report.explained_plots import explanation_files, reliability_figure
 from crypto_bot.report.measures import ModelScores, drawdown, growth, score_model, thin
 from crypto_bot.report.palette import BLUE, GREY, ORANGE, SERIES
 
@@ -29,8 +30,12 @@ def png_files(contents: ReportContents) -> Mapping[str, bytes]:
             files["confusion_matrix.png"] = png_bytes(
                 _confusion(model, scores), is_simulated=simulated
             )
+            figure = reliability_figure(model)
+            if figure is not None:
+                files["reliability.png"] = png_bytes(figure, is_simulated=simulated)
         if model.importance:
             files["feature_importance.png"] = png_bytes(_importance(model), is_simulated=simulated)
+        files |= explanation_files(list(contents.models), is_simulated=simulated)
     if contents.predictions is not None:
         files["predictions.png"] = png_bytes(
             _predictions(contents.predictions), is_simulated=simulated
