@@ -14,7 +14,7 @@ import numpy as np
 from benchmarks.rows import claim, row
 
 FEATURES, LEAVES, TREES, ROWS = 60, 31, 300, 2000
-MANY_ROWS = 100_000
+MANY_ROWS = 1_000_000
 TARGET_ONE_ROW_US = 10.0
 
 

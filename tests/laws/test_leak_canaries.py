@@ -142,6 +142,15 @@ def test_a_shuffled_split_is_caught():
         check_split_purged(shuffled, data.decided_at_ns, data.label_end_ns)
 
 
+def test_rows_that_both_teach_and_judge_are_counted_and_the_first_is_named():
+    data = noise_dataset(900)
+    split = split_dataset(data)[1]
+    doubled = replace(split, test=np.append(split.train[-3:], split.test))
+    message = f"must share no row, shared 3, first {split.train[-3]}"
+    with pytest.raises(LeakError, match=message):
+        check_split_purged(doubled, data.decided_at_ns, data.label_end_ns)
+
+
 def test_out_of_sample_refuses_an_unpurged_split_before_it_trains():
     class Untouchable:
         name = "untouchable"
