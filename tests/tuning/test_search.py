@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from crypto_bot.core.errors import ConfigError, DataError
+from crypto_bot.core.funding import FundingRates
 from crypto_bot.tuning import ModelSearchOptions, ModelSetting, RowBoard, search_models
 from crypto_bot.tuning.trading import threshold_for
 from tuning.small_searches import NAMES, SEARCH, TERMS, board, end_ns
@@ -92,6 +93,19 @@ def test_a_stored_search_of_other_candles_is_not_taken_up(tmp_path):
     other = RowBoard(rows.bars[:2], NAMES)
     search_models(other, TERMS, SEARCH.replace(trials=1), end_ns=end_ns(rows), storage=tmp_path)
     assert len(list(tmp_path.glob("*.jsonl"))) == 2
+
+
+def test_a_stored_search_from_another_start_or_under_other_funding_is_not_taken_up(tmp_path):
+    rows, one = board(), SEARCH.replace(trials=1)
+    later = RowBoard(rows.bars, NAMES, start_ns=int(rows.bars[0].close_time[800]))
+    symbol, times = rows.bars[0].symbol, rows.bars[0].open_time[::8]
+    paid = [
+        {symbol: FundingRates(symbol, times, np.full(len(times), rate))} for rate in (1e-4, 2e-4)
+    ]
+    terms = [TERMS, *(replace(TERMS, funding=each) for each in paid)]
+    for board_, given in ((later, TERMS), *((rows, each) for each in terms)):
+        search_models(board_, given, one, end_ns=end_ns(rows), storage=tmp_path)
+    assert len(list(tmp_path.glob("*.jsonl"))) == 4
 
 
 def test_bars_after_the_end_change_nothing_of_a_search():

@@ -21,6 +21,7 @@ from crypto_bot.splits import (
     walk_forward_splits,
 )
 from crypto_bot.strategies import get_strategy
+from crypto_bot.training import LogisticOptions, LogisticTrainer
 from crypto_bot.validation import (
     class_baseline,
     every_bar_columns,
@@ -28,6 +29,7 @@ from crypto_bot.validation import (
     prediction_columns,
     trade_out_of_sample,
 )
+from crypto_bot.validation.out_of_sample import predict_fold
 from validation_rows import BAR_NS, TREES, made_dataset, noise_dataset, walk_bars
 
 NAMES = ("sma_ratio", "rsi_14", "return_5d", "volume_ratio")
@@ -309,3 +311,17 @@ def test_labels_that_reach_beyond_the_data_leave_nothing_to_learn_from(options):
     data = replace(data, label_end_ns=data.decided_at_ns + 10_000 * BAR_NS)
     with pytest.raises(DataError, match=r"fold 0 from .* train rows, was 0 \(\d+ purged\)"):
         split_dataset(data, options)
+
+
+def test_old_rows_under_a_half_life_teach_their_fold_as_much_as_new_rows_do_theirs():
+    """Only weights relative to a fold's other rows count: else a penalty silences the early folds."""
+    data = noise_dataset(skill=0.5)
+    aged = 0.5 ** (np.arange(len(data))[::-1] / 50)
+    trainer = LogisticTrainer(LogisticOptions(C=0.1))
+    split = split_dataset(data, WalkForwardOptions(folds=3))[0]
+    found = [
+        predict_fold(replace(data, weights=weights), trainer, split)[0]
+        for weights in (aged, aged / aged[split.train].mean())
+    ]
+    assert np.allclose(*found, rtol=0, atol=1e-9)
+    assert found[0][:, 1].std() > 0.01

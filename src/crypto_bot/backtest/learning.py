@@ -18,7 +18,7 @@ from crypto_bot.backtest.recipes import (
     taught,
     walk_forward_options,
 )
-from crypto_bot.backtest.retraining import predictions_of
+from crypto_bot.backtest.retraining import ROW_WEIGHTS, predictions_of
 from crypto_bot.backtest.search_learning import examine_search
 from crypto_bot.backtest.trial_record import (
     kept_returns,
@@ -139,7 +139,7 @@ def conclude(bench: Workbench, examined: Examined, run_id: str) -> Learned:
     """
     recipe, dataset = examined.recipe, examined.dataset
     verdict = _judged(bench, examined, run_id)
-    model = recipe.trainer.fit(dataset.take(taught(recipe, dataset)))
+    model = recipe.trainer.fit(dataset.take(taught(recipe, dataset)).weighed())
     card = _card(examined, model, verdict, run_id)
     version = publish(bench, recipe, model, card, verdict, run_id)
     shared = {field.name: getattr(examined, field.name) for field in fields(Examined)}
@@ -284,6 +284,11 @@ def _count_trial(bench: Workbench, run_id: str, examined: Examined) -> None:
 
 
 def _card(examined: Examined, model: TrainedModel, verdict: Verdict, run_id: str) -> ModelCard:
+    weights = examined.recipe.weights
+    if weights is not None:
+        model = replace(
+            model, options={**model.options, ROW_WEIGHTS: weights.model_dump(mode="json")}
+        )
     return make_card(
         examined.dataset,
         model,

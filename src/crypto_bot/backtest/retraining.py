@@ -13,7 +13,13 @@ from crypto_bot.core import Bars, ModelCard
 from crypto_bot.core.errors import ConfigError
 from crypto_bot.dataset import Dataset, build_dataset
 from crypto_bot.engine import SignalExit
-from crypto_bot.labels import LabelOptions, NextUpOptions, ThreeClassOptions, label_options
+from crypto_bot.labels import (
+    LabelOptions,
+    NextUpOptions,
+    ThreeClassOptions,
+    WeightOptions,
+    label_options,
+)
 from crypto_bot.predictors import LIGHTGBM, LOGISTIC, RANDOM_FOREST
 from crypto_bot.splits import DEFAULT_EMBARGO_BARS
 from crypto_bot.training import (
@@ -30,6 +36,8 @@ from crypto_bot.tuning.rows import cut_at
 from crypto_bot.validation import OutOfSample
 from crypto_bot.validation.out_of_sample import predict_fold
 
+ROW_WEIGHTS = "row_weights"
+"""Option of a card: how the rows counted; absent where all counted alike."""
 _TRAINERS: Mapping[str, tuple[Any, Any]] = {
     LIGHTGBM: (LightGBMOptions, LightGBMTrainer),
     LOGISTIC: (LogisticOptions, LogisticTrainer),
@@ -51,6 +59,7 @@ def recipe_of(card: ModelCard) -> Recipe | None:
         card.feature_names,
         SignalExit(card.trading.get("signal_exit", SignalExit.FLAT)),
         _setting(card),
+        _weights(card),
     )
 
 
@@ -82,7 +91,9 @@ def predictions_of(
     spans : in time order
     start_ns : decisions before this are left out
     """
-    whole = build_dataset(bars, feature_names=recipe.feature_names, labels=recipe.labels)
+    whole = build_dataset(
+        bars, feature_names=recipe.feature_names, labels=recipe.labels, weights=recipe.weights
+    )
     dataset = whole.take(whole.decided_at_ns >= start_ns)
     embargo_ns = DEFAULT_EMBARGO_BARS * bars[0].interval_ns
     found = np.full((len(dataset), len(dataset.classes)), np.nan)
@@ -109,6 +120,11 @@ def _setting(card: ModelCard) -> ModelSetting | None:
     return None if shipped is None else ModelSetting.from_mapping(shipped, path="card")
 
 
+def _weights(card: ModelCard) -> WeightOptions | None:
+    kept = card.options.get(ROW_WEIGHTS)
+    return None if kept is None else WeightOptions.from_mapping(kept, path=ROW_WEIGHTS)
+
+
 def _trainer(card: ModelCard) -> Trainer | None:
     if card.model_type not in _TRAINERS:
         return None
@@ -128,7 +144,9 @@ def _identity(recipe: Recipe) -> tuple[Any, ...]:
         None if options is None else options.model_dump(exclude={"n_jobs"}),
         type(recipe.labels),
         recipe.labels.model_dump(),
-        recipe.threshold if recipe.setting is None else None,
+        recipe.threshold if recipe.setting is None else recipe.setting.open_share,
+        recipe.setting is None,
+        recipe.weights,
         recipe.feature_names,
         recipe.signal_exit,
     )

@@ -83,6 +83,15 @@ class Dataset:
         rows = _side_by_side(index, len(self))
         return replace(self, **{name: getattr(self, name)[rows] for name in ARRAYS})
 
+    def weighed(self) -> Dataset:
+        """The same rows, their weights brought to a mean of 1.
+
+        Older rows alone weigh next to nothing under a half-life: a penalty would then win over
+        everything they say. The same dataset where the mean is 1 already, or nothing weighs.
+        """
+        mean = float(self.weights.mean()) if len(self) else 1.0
+        return self if mean in (0.0, 1.0) else replace(self, weights=self.weights / mean)
+
     def columns(self, names: Sequence[str]) -> Dataset:
         """The same rows with only the named features, in that order. DataError for an unknown one."""
         lacking = [name for name in names if name not in self.feature_names]

@@ -37,7 +37,7 @@ def out_of_fold(dataset: Dataset, trainer: Trainer, folds: InnerFolds) -> PerRow
     """
     found = np.full((len(dataset), len(dataset.classes)), np.nan)
     for split in split_dataset(dataset, folds.k_fold()):
-        predictor = trainer.fit(dataset.take(split.train)).predictor
+        predictor = trainer.fit(dataset.take(split.train).weighed()).predictor
         found[split.test] = predictor.predict_proba(rows_for(predictor, dataset.take(split.test)))
     return found
 

@@ -227,7 +227,8 @@ def _identity(
             each.model_dump(mode="json") for each in (terms.costs, terms.exits, terms.sizing)
         ],
         "options": options.model_dump(mode="json", exclude={"trials"}),
-        "funding": {symbol: len(rates.rate) for symbol, rates in terms.funding.items()},
+        "funding": {symbol: rates.fingerprint for symbol, rates in terms.funding.items()},
+        "start_ns": board.start_ns,
         "end_ns": end_ns,
     }
     return hashlib.sha256(json.dumps(story, sort_keys=True).encode()).hexdigest()[:32]

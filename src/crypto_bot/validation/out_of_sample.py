@@ -164,7 +164,7 @@ def predict_fold(
     or empty, or a feature of the fold is NaN, infinite or named twice.
     """
     check_split_purged(split, dataset.decided_at_ns, dataset.label_end_ns)
-    train = dataset.take(split.train)
+    train = dataset.take(split.train).weighed()
     test = dataset.take(split.test)
     _check_fold(train, test, split)
     model = trainer.fit(train)
