@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from crypto_bot.core import Signals
 from crypto_bot.core.errors import DataError
+from crypto_bot.core.funding import FundingRates
 from crypto_bot.engine import CostOptions, ExitOptions, SizingMethod, SizingOptions, simulate
 from crypto_bot.gate import gather_evidence, judge, pool_results
 from crypto_bot.significance import (
@@ -146,6 +147,33 @@ def test_break_even_is_the_cost_at_which_nothing_is_left():
     assert break_even_cost_frac(traded(result.bars, np.zeros(600))) is None
 
 
+def test_break_even_leaves_the_funding_charged():
+    bars = walk_bars(600, 5)
+    times = bars.open_time[4::12]
+    paid = FundingRates(bars.symbol, times, np.full(len(times), 0.002))
+    free = traded(bars, np.maximum(oracle_result(bars).signals.direction, 0))
+    charged = simulate(
+        bars,
+        free.signals,
+        costs=free.costs,
+        exits=free.exits,
+        sizing=free.sizing,
+        funding=paid,
+    )
+    cost = break_even_cost_frac(charged)
+    assert 0.0 < cost < break_even_cost_frac(free)
+    at_cost = charged.costs.replace(taker_fee_frac=cost, maker_fee_frac=cost, slippage_frac=0.0)
+    left = simulate(
+        bars,
+        free.signals,
+        costs=at_cost,
+        exits=free.exits,
+        sizing=free.sizing,
+        funding=paid,
+    )
+    assert left.metrics.total_return == pytest.approx(0.0, abs=1e-5)
+
+
 def test_class_baseline_uses_the_training_shares_of_each_fold():
     data = noise_dataset(1200, skill=0.9)
     found = out_of_sample(data, TREES, split_dataset(data))
@@ -231,3 +259,24 @@ def test_the_options_of_random_traders_change_the_draw_and_nothing_else():
     assert one.total_return == two.total_return
     assert abs(one.p_value - two.p_value) < 0.15
     assert WalkForwardOptions().folds == 5
+
+
+def test_a_later_stretch_of_a_symbol_goes_on_with_what_the_earlier_one_left():
+    bars = walk_bars(600, 5)
+    first, second = (oracle_result(part) for part in (bars[:300], bars[300:]))
+    grown = [each.equity[-1] / 100_000 for each in (first, second)]
+    assert min(grown) > 1.05
+    whole = pool_results([second, first])
+    assert whole.equity[-1] == pytest.approx(100_000 * grown[0] * grown[1], rel=1e-9)
+    assert np.array_equal(whole.equity[:300], first.equity)
+
+
+def test_deflation_counts_what_the_trials_amount_to_where_that_is_known():
+    result = oracle_result(walk_bars(600 * 12, 5))
+    found = [
+        gather_evidence([result], trials=50, trial_variance=0.5, effective_trials=effective)
+        for effective in (None, 50, 2)
+    ]
+    counted = [each.deflated_sharpe for each in found]
+    assert counted[0] == counted[1] < counted[2] < found[0].details["probabilistic_sharpe"]
+    assert [each.effective_trials for each in found] == [50, 50, 2]

@@ -57,5 +57,10 @@ def _return_at(result: BacktestResult, cost_frac: float) -> float:
         taker_fee_frac=cost_frac, maker_fee_frac=cost_frac, slippage_frac=0.0
     )
     return simulate(
-        result.bars, result.signals, costs=costs, exits=result.exits, sizing=result.sizing
+        result.bars,
+        result.signals,
+        costs=costs,
+        exits=result.exits,
+        sizing=result.sizing,
+        funding=result.funding,
     ).metrics.total_return
