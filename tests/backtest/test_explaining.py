@@ -78,12 +78,37 @@ def test_a_model_is_explained_with_the_drift_up_to_the_hold_out(learned, univers
 def test_now_is_the_hold_out_and_nothing_before_it(learned, universe):
     from crypto_bot.backtest.explaining import _rows_now
 
-    rows, _ = _rows_now(learned, universe, HOLD_OUT_NS)
+    rows, _ = _rows_now(learned, NAMES, universe, HOLD_OUT_NS)
     expected = [
         compute_features(each, NAMES).values[each.close_time > HOLD_OUT_NS] for each in BARS
     ]
     assert len(rows) == sum(map(len, expected)) > 900
     assert rows == pytest.approx(np.concatenate(expected), rel=1e-6)
+
+
+def test_past_values_of_a_feature_do_not_drift_beside_it(learned, universe):
+    from dataclasses import replace
+
+    names = ("rsi_14~1", "rsi_14", "roc_5")
+    lagged = replace(learned.dataset, feature_names=names)
+    bare = replace(learned.predictions, models=())
+    both = SimpleNamespace(**{**vars(learned), "dataset": lagged, "predictions": bare})
+    from crypto_bot.backtest.explaining import _drift
+
+    drift, levels, note = _drift(both, universe, HOLD_OUT_NS)
+    assert {each.name for each in drift} == {"rsi_14", "roc_5"}
+    assert (levels, note) == ((), "")
+
+
+def test_drift_of_many_rows_is_that_of_a_fair_draw():
+    from crypto_bot.backtest.explaining import _drawn
+
+    rows = np.random.default_rng(0).normal(size=(90_000, 1))
+    drawn = _drawn(rows)
+    assert len(drawn) == 40_000
+    assert (drawn == _drawn(rows)).all()
+    assert drawn.mean() == pytest.approx(rows.mean(), abs=0.02)
+    assert len(_drawn(rows[:100])) == 100
 
 
 def test_a_hold_out_without_candles_is_said_and_the_rest_explained(learned):

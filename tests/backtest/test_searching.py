@@ -19,7 +19,7 @@ from crypto_bot.backtest.cli import main
 from crypto_bot.backtest.logs import close_logging
 from crypto_bot.backtest.search_command import _ground_lines, _map_lines, _share, read_space
 from crypto_bot.backtest.search_pictures import colour_limit, map_png
-from crypto_bot.backtest.showing import _heat_maps
+from crypto_bot.backtest.showing_sweep import heat_maps
 from crypto_bot.backtest.sweeping import StrategySweep, best_setting, rank_settings, run_sweep
 from crypto_bot.core import progress as progress_bars
 from crypto_bot.core.errors import ConfigError
@@ -399,7 +399,7 @@ def test_a_heat_map_of_the_report_is_of_the_chosen_exits_and_not_a_mean(tmp_path
     floats = dict.fromkeys(("stop_loss_frac", "take_profit_frac", "sharpe"), pl.Float64)
     table = pl.DataFrame(rows, schema_overrides=floats)
     swept = StrategySweep(table, rank_settings(table), (), 0)
-    parameters, exits = _heat_maps(swept)
+    parameters, exits = heat_maps(swept)
     assert parameters.values.tolist() == [[25.5, 30.5], [35.5, 40.5]]
     best = best_setting(swept.ranking)
     assert json.loads(best["parameters"]) == {"fast": 10, "slow": 30}

@@ -12,7 +12,7 @@ from crypto_bot.backtest.examined import Learned
 from crypto_bot.core.arrays import PerBarFeature
 from crypto_bot.core.errors import ConfigError, DataError, ModelError
 from crypto_bot.engine import BacktestResult
-from crypto_bot.explain import ExplainOptions, Explanation, explain_model
+from crypto_bot.explain import ExplainOptions, Explanation, explain_model, lag_groups
 from crypto_bot.features import (
     REGIMES,
     FeatureDrift,
@@ -33,6 +33,8 @@ from crypto_bot.significance import (
 
 _TRIED_BARS = 300
 """Bars beyond the warm-up on which it is tried whether a feature carries a level."""
+_MOST_DRIFT_ROWS = 40_000
+_SEED = 42
 _FIGURES: Mapping[str, tuple[str, str]] = {
     "probabilistic_sharpe": ("probabilistic Sharpe", "chance that the true Sharpe ratio is above 0, had this been the only trial"),
     "buy_and_hold_return": ("buy and hold return", "of the same pairs, entry costs included"),
@@ -73,20 +75,29 @@ def _drift(
     learned: Learned, universe: Universe, hold_out_ns: int
 ) -> tuple[tuple[FeatureDrift, ...], tuple[str, ...], str]:
     """Drift from development rows to the hold-out's, features that carry a level, or why there is none."""
-    names, dataset = learned.dataset.feature_names, learned.dataset
+    # Of a feature and its past values the newest moves as all do.
+    names = [members[-1] for members in lag_groups(learned.dataset.feature_names).values()]
     try:
-        now, levels = _rows_now(learned, universe, hold_out_ns)
-        return feature_drift(names, dataset.features, now), levels, ""
+        now, levels = _rows_now(learned, names, universe, hold_out_ns)
+        before = _drawn(learned.dataset.columns(names).features)
+        return feature_drift(names, before, _drawn(now)), levels, ""
     except DataError as error:
         return (), (), f"Drift was not measured: {error}."
 
 
+def _drawn(rows: PerBarFeature) -> PerBarFeature:
+    """So many rows that a distribution is known well, drawn alike in every run; all where there are few."""
+    if len(rows) <= _MOST_DRIFT_ROWS:
+        return rows
+    random = np.random.default_rng(_SEED)
+    return rows[random.choice(len(rows), _MOST_DRIFT_ROWS, replace=False)]
+
+
 def _rows_now(
-    learned: Learned, universe: Universe, hold_out_ns: int
+    learned: Learned, names: Sequence[str], universe: Universe, hold_out_ns: int
 ) -> tuple[PerBarFeature, tuple[str, ...]]:
     """float64 (rows, features) of the hold-out's settled bars, and the features that carry a level."""
-    names, timeframe = learned.dataset.feature_names, learned.dataset.timeframe
-    wanted = [feature(name, timeframe) for name in names]
+    wanted = [feature(name, learned.dataset.timeframe) for name in names]
     settled = max(each.settled_bars or 0 for each in wanted)
     bars = [
         each[max(0, int(np.searchsorted(each.close_time, hold_out_ns, "right")) - settled) :]
