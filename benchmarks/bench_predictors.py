@@ -38,9 +38,9 @@ def run() -> list[dict[str, Any]]:
     library_batch = _batch_us(lambda rows: booster.predict(rows, num_threads=1), values)
     cores = available_cores()
     many = np.tile(values, (MANY_ROWS // ROWS, 1))
-    all_cores = _batch_us(predictor.predict_proba, many, repeats=3)
+    all_cores = _batch_us(predictor.predict_proba, many, repeats=1)
     library_cores = _batch_us(
-        lambda rows: booster.predict(rows, num_threads=cores), many, repeats=3
+        lambda rows: booster.predict(rows, num_threads=cores), many, repeats=1
     )
     model = f"{TREES} trees x {LEAVES} leaves"
     return [

@@ -19,7 +19,7 @@ from crypto_bot.dataset import Dataset
 from crypto_bot.gate import pool_results
 from crypto_bot.journal import Trial, TrialKind
 from crypto_bot.significance import probability_of_backtest_overfitting
-from crypto_bot.training import score_probabilities
+from crypto_bot.training import Scores, score_probabilities
 from crypto_bot.tuning import (
     JudgedStretch,
     ModelSearch,
@@ -73,7 +73,7 @@ def examine_search(
         predictions,
         results,
         pool_results(results),
-        score_probabilities(dataset.labels, predictions.probabilities, dataset.classes),
+        joined_class_scores(judged),
         (),
         tuple(known),
         joined_scores(judged),
@@ -117,6 +117,17 @@ def joined_predictions(judged: Sequence[JudgedStretch], dataset: Dataset) -> Out
         min(stretch.predictions.start_ns for stretch in judged),
         max(stretch.predictions.end_ns for stretch in judged),
     )
+
+
+def joined_class_scores(judged: Sequence[JudgedStretch]) -> Scores:
+    """Every stretch's predictions scored on the label that its own setting learned."""
+    labels, found = [], []
+    for stretch in judged:
+        tested = stretch.predictions.is_tested
+        labels.append(stretch.dataset.labels[tested])
+        found.append(stretch.predictions.probabilities[tested])
+    classes = judged[0].dataset.classes
+    return score_probabilities(np.concatenate(labels), np.concatenate(found), classes)
 
 
 def joined_scores(judged: Sequence[JudgedStretch]) -> ClassBaseline:

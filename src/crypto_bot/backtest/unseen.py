@@ -10,6 +10,7 @@ import numpy as np
 
 from crypto_bot.backtest.recipes import card_exits, gate_options
 from crypto_bot.backtest.retraining import label_of
+from crypto_bot.backtest.trial_record import trial_record
 from crypto_bot.backtest.workbench import Workbench
 from crypto_bot.core import Bars, ModelCard, Predictor, Signals
 from crypto_bot.core.arrays import PerBarDirection, PerBarFeature, PerRowClass
@@ -24,7 +25,6 @@ from crypto_bot.features import FeatureStream, compute_features
 from crypto_bot.gate import gather_evidence, judge
 from crypto_bot.journal import TrialFilter, TrialKind
 from crypto_bot.registry import FolderRegistry, Stage
-from crypto_bot.significance import trial_variance
 from crypto_bot.splits import Split
 from crypto_bot.strategies import get_strategy
 from crypto_bot.trading import ModelDecisions
@@ -181,10 +181,12 @@ def _verdict(
 ) -> dict[str, Any]:
     """The gate's word, deflated by every model ever tried on candles of this kind."""
     known: TrialFilter = {"kind": TrialKind.MODEL, "is_simulated": result.bars.is_simulated}
+    tried = trial_record(bench.journal.trials(**known))
     evidence = gather_evidence(
         [result],
-        trials=bench.journal.trials_count(**known),
-        trial_variance=trial_variance(bench.journal.trial_sharpes(**known)),
+        trials=tried.trials,
+        effective_trials=tried.effective,
+        trial_variance=tried.variance,
         class_scores=scores,
     )
     return judge(evidence, gate_options(bench)).to_dict()

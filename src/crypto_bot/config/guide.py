@@ -64,7 +64,9 @@ class DataSources(Section):
 class ReportingSettings(Section):
     """What a run leaves behind besides its summary."""
 
-    charts: bool = Field(default=True, description="plots as PNG files")
+    charts: bool = Field(
+        default=True, description="plots as PNG files, and what explains the models"
+    )
     equity_curves: bool = Field(
         default=True, description="equity and drawdown of the chosen backtests"
     )
