@@ -242,6 +242,8 @@ def test_features_that_cannot_be_trained_on_are_refused(names, message):
 def test_bars_that_do_not_belong_together_are_refused():
     with pytest.raises(DataError, match="at least one symbol"):
         build_dataset([])
+    with pytest.raises(ConfigError, match=r"list of Bars, was .* alone; write \[bars\]"):
+        build_dataset(market()[0])
     with pytest.raises(DataError, match="one Bars a symbol"):
         build_dataset([market()[0], market()[0]])
     hourly = market(1, 400, timeframe="1h")

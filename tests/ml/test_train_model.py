@@ -157,6 +157,7 @@ def test_an_unknown_column_of_numbers_never_slips_in(features, tmp_path):
         (lambda df: df.assign(target_nextNup=0.5), "must be whole numbers"),
         (lambda df: df.assign(target_nextNup=0), "at least two classes.*was always 0"),
         (lambda df: df.iloc[::-1], "index must increase"),
+        (lambda df: df[[*df, "rsi_14"]], "each column once, had rsi_14 more than once"),
         (lambda df: df.iloc[:99], "at least 100 rows, was 99"),
     ],
 )

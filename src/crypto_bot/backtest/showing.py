@@ -283,7 +283,8 @@ def _predictions_view(learned: Sequence[Learned]) -> PredictionsView | None:
     if not learned:
         return None
     last = learned[-1]
-    dataset, bars = last.dataset, last.results[0].bars
+    dataset, symbol = last.dataset, last.results[0].bars.symbol
+    bars = next(each for each in last.bars if each.symbol == symbol)
     rows = np.flatnonzero(
         (dataset.symbol_index == dataset.symbols.index(bars.symbol)) & last.predictions.is_tested
     )

@@ -127,6 +127,8 @@ def _checked_names(feature_names: Sequence[str], timeframe: str) -> tuple[str, .
 
 
 def _checked_bars(bars: Sequence[Bars]) -> list[Bars]:
+    if isinstance(bars, Bars):
+        raise ConfigError(f"bars must be a list of Bars, was {bars.symbol} alone; write [bars]")
     if not bars:
         raise DataError("bars must hold at least one symbol, was empty")
     ordered = sorted(bars, key=lambda each: each.symbol)

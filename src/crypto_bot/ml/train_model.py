@@ -195,9 +195,18 @@ def read_table(frame: pd.DataFrame, target_col: str, feature_names: Sequence[str
 def check_extra_columns(
     frame: pd.DataFrame, target_col: str, names: tuple[str, ...], *, is_chosen: bool
 ) -> None:
-    """Extra columns are never learned from: said for text, refused for numbers nobody named."""
+    """Extra columns are never learned from: said for text, refused for numbers nobody named.
+
+    A column that stands twice is refused: which of the two was meant, nobody knows.
+    """
     import pandas as pd
 
+    twice = sorted({str(name) for name in frame.columns[frame.columns.duplicated()]})
+    if twice:
+        raise DataError(
+            f"features_df must have each column once, had {', '.join(twice)} more than once; "
+            "drop all but one"
+        )
     known = {*names, *OHLCV, target_col}
     extra = [name for name in frame.columns if name not in known]
     numbers = [name for name in extra if pd.api.types.is_numeric_dtype(frame[name])]
