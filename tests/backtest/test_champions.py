@@ -61,7 +61,7 @@ class Scene:
         self.stretch = {"start_ns": int(pooled.time_ns[0]), "end_ns": int(pooled.time_ns[-1])}
         self.traded.clear()
 
-    def trade(self, predictions):
+    def trade(self, predictions, card=None):
         self.traded.append(predictions)
         return trade(self.bench, self.recipe, self.dataset, predictions, self.bars)
 

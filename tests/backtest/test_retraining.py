@@ -62,7 +62,7 @@ def evidence_beside(bench, recipe, run="now"):
         examined.dataset,
         examined.predictions,
         examined.bars,
-        lambda predictions: examined.results,
+        lambda predictions, card: examined.results,
         run_id=run_id,
         recipe=examined.recipe,
         retrade=retrade,

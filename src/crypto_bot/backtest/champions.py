@@ -19,6 +19,9 @@ from crypto_bot.gate import ChampionEvidence, Judged, pool_results
 from crypto_bot.registry import FolderRegistry
 from crypto_bot.validation import OutOfSample
 
+TERMS = "terms"
+"""Note of a verdict: identity of the pairs, costs and sizes it was reached with."""
+
 
 def champion_evidence(
     registry: FolderRegistry,
@@ -26,9 +29,10 @@ def champion_evidence(
     dataset: Dataset,
     predictions: OutOfSample,
     bars: Sequence[Bars],
-    trade: Callable[[OutOfSample], Sequence[BacktestResult]],
+    trade: Callable[[OutOfSample, ModelCard | None], Sequence[BacktestResult]],
     *,
     run_id: str,
+    terms: str = "",
     recipe: Recipe | None = None,
     retrade: Callable[[Recipe], Sequence[BacktestResult]] | None = None,
 ) -> ChampionEvidence | None:
@@ -36,6 +40,8 @@ def champion_evidence(
 
     Parameters
     ----------
+    trade : backtests of predictions; the card says whose threshold and exits, None the challenger's
+    terms : identity of pairs, costs and sizes; a record of other terms is no record
     recipe : how the challenger is made; a champion made the same way of older candles is refreshed
     retrade : trains a recipe again on the challenger's folds and trades what it predicts
     run_id : str    the challenger's run: if it was killed after its promotion and now goes on, the
@@ -45,25 +51,28 @@ def champion_evidence(
     -----
     A champion judged on this very stretch is taken at its own out-of-sample Sharpe ratio. Otherwise it
     is trained again, by the recipe in its card, on the challenger's folds: both are then judged on
-    decisions that neither had seen. Where a card does not say enough for that, the stored model trades
+    decisions that neither model had seen (the setting of a searched champion may have been chosen on
+    them, which favours it). Where a card does not say enough for that, the stored model trades
     the stretch, of which it may have learned a part, which favours the champion.
     """
     version = incumbent(registry, symbol, run_id)
     if version is None:
         return None
     predictor, card = registry.load(symbol, version)
-    ours = pool_results(trade(predictions))
+    ours = pool_results(trade(predictions, None))
     start_ns, end_ns = int(ours.time_ns[0]), int(ours.time_ns[-1])
     judged = card.gate.get("evidence", {})
-    if (judged.get("start_ns"), judged.get("end_ns")) == (start_ns, end_ns):
+    is_alike = judged.get("notes", {}).get(TERMS, terms) == terms
+    if is_alike and (judged.get("start_ns"), judged.get("end_ns")) == (start_ns, end_ns):
         return ChampionEvidence(version, judged.get("sharpe"), start_ns, end_ns)
     theirs_made = recipe_of(card)
-    if recipe is not None and theirs_made is not None and is_same_way(recipe, theirs_made):
+    is_same = recipe is not None and theirs_made is not None and is_same_way(recipe, theirs_made)
+    if is_same and is_alike:
         return ChampionEvidence(version, None, start_ns, end_ns, Judged.REFRESHED)
     if retrade is not None and theirs_made is not None:
         again = pool_results(retrade(theirs_made))
         return ChampionEvidence(version, again.sharpe, start_ns, end_ns, Judged.TRAINED_AGAIN)
-    theirs = pool_results(trade(_predicted(dataset, predictions, predictor, card, bars)))
+    theirs = pool_results(trade(_predicted(dataset, predictions, predictor, card, bars), card))
     return ChampionEvidence(version, theirs.sharpe, start_ns, end_ns, Judged.STORED)
 
 

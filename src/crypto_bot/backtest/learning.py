@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from itertools import pairwise
 
-from crypto_bot.backtest.champions import champion_evidence
+from crypto_bot.backtest.champions import TERMS, champion_evidence
 from crypto_bot.backtest.examined import Examined, Learned
 from crypto_bot.backtest.recipes import (
     AnyRecipe,
     Recipe,
     SearchRecipe,
     gate_options,
+    model_exits,
     sampled,
     taught,
     walk_forward_options,
@@ -32,7 +35,7 @@ from crypto_bot.core.errors import DataError
 from crypto_bot.core.funding import FundingRates
 from crypto_bot.core.timeframes import DAY_NS, SystemClock, iso_time
 from crypto_bot.dataset import Dataset, build_dataset, check_defined
-from crypto_bot.engine import BacktestResult
+from crypto_bot.engine import BacktestResult, SignalExit
 from crypto_bot.features import compute_features
 from crypto_bot.gate import Verdict, gather_evidence, judge, pool_results
 from crypto_bot.journal import Trial, TrialKind
@@ -187,26 +190,47 @@ def _judged(bench: Workbench, examined: Examined, run_id: str) -> Verdict:
     """The verdict, deflated by every model tried so far on candles of this kind (the ledger's)."""
     recipe, dataset, bars = examined.recipe, examined.dataset, examined.bars
     tried = trial_record(tried_until(bench, run_id, is_simulated=dataset.is_simulated))
+    terms = _terms(bench, examined)
     evidence = gather_evidence(
         examined.results,
         trials=tried.trials,
         effective_trials=tried.effective,
         trial_variance=tried.variance,
         class_scores=examined.class_scores,
-        notes=examined.notes,
+        notes={**examined.notes, TERMS: terms},
         champion=champion_evidence(
             bench.registry_of(dataset.is_simulated),
             recipe.symbol,
             dataset,
             examined.predictions,
             bars,
-            lambda found: trade(bench, recipe, dataset, found, bars, examined.funding),
+            lambda found, card: trade(
+                bench, _terms_of(recipe, card), dataset, found, bars, examined.funding
+            ),
             run_id=run_id,
+            terms=terms,
             recipe=recipe,
             retrade=lambda theirs: _traded_again(bench, theirs, examined),
         ),
     )
     return judge(evidence, gate_options(bench))
+
+
+def _terms(bench: Workbench, examined: Examined) -> str:
+    """Identity of what a record was reached with, besides the model: pairs, costs, sizes, stops."""
+    options = (bench.costs, bench.sizing, model_exits(bench))
+    story = [list(examined.dataset.symbols), examined.dataset.timeframe]
+    story += [each.model_dump_json() for each in options]
+    return hashlib.sha256(json.dumps(story).encode()).hexdigest()[:16]
+
+
+def _terms_of(recipe: Recipe, card: ModelCard | None) -> Recipe:
+    """The recipe with the threshold and the exit of a stored model, which trades by its own."""
+    if card is None:
+        return recipe
+    exits = card.trading.get("signal_exit", recipe.signal_exit)
+    threshold = card.thresholds.get("open", recipe.threshold)
+    return replace(recipe, threshold=threshold, signal_exit=SignalExit(exits))
 
 
 def _traded_again(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from crypto_bot.backtest.candles import Universe, gather_candles, stored_candles
 from crypto_bot.backtest.hold_outs import spend_hold_out
 from crypto_bot.backtest.learning import learn
-from crypto_bot.backtest.recipes import Recipe, lightgbm_trainer
+from crypto_bot.backtest.recipes import symbol_recipe
 from crypto_bot.backtest.summary import number, percent
 from crypto_bot.backtest.turn import hold_out_start
 from crypto_bot.backtest.unseen import (
@@ -23,7 +23,6 @@ from crypto_bot.backtest.unseen import (
 from crypto_bot.backtest.workbench import Workbench
 from crypto_bot.core.errors import ConfigError, CryptoBotError, DataError
 from crypto_bot.core.timeframes import Clock, SystemClock, iso_time
-from crypto_bot.labels import ThreeClassOptions
 from crypto_bot.market import BarStore
 
 if TYPE_CHECKING:
@@ -38,7 +37,7 @@ Announce = Callable[[str], None]
 def train_symbols(
     bench: Workbench, symbols: Sequence[str] | None, *, data: str | None, announce: Announce
 ) -> list[dict[str, Any]]:
-    """Train, judge and publish one LightGBM a symbol on the guide's three-class label.
+    """Train, judge and publish one model a symbol: the first configured kind, on the configured label.
 
     Parameters
     ----------
@@ -192,7 +191,7 @@ def _trained(bench: Workbench, symbol: str, run_id: str, announce: Announce) -> 
         learned = learn(
             bench,
             universe.bars,
-            _recipe(bench, symbol),
+            symbol_recipe(bench, symbol),
             run_id=run_id,
             start_ns=universe.start_ns,
             end_ns=hold_out_start(universe, bench.settings.validation.holdout_frac),
@@ -210,18 +209,6 @@ def _trained(bench: Workbench, symbol: str, run_id: str, announce: Announce) -> 
         "reason": learned.verdict.reason,
         "metrics": dict(learned.card.metrics),
     }
-
-
-def _recipe(bench: Workbench, symbol: str) -> Recipe:
-    label = bench.settings.ml_integration.features
-    return Recipe(
-        symbol,
-        lightgbm_trainer(bench),
-        ThreeClassOptions(
-            horizon_minutes=label.horizon_minutes, hold_threshold=label.hold_threshold
-        ),
-        bench.settings.paper.prediction_threshold,
-    )
 
 
 def _validated(

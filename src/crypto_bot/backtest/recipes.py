@@ -41,6 +41,7 @@ from crypto_bot.training import (
     StackedTrainer,
     Trainer,
 )
+from crypto_bot.training.keras_backend import chosen_backend
 from crypto_bot.tuning import ModelSearchOptions, ModelSetting, ModelSpace, NestedOptions
 from crypto_bot.tuning.rows import training_rows
 
@@ -113,6 +114,12 @@ def recipes(bench: Workbench, symbol: str, lead: str) -> list[AnyRecipe]:
     return found
 
 
+def symbol_recipe(bench: Workbench, symbol: str) -> AnyRecipe:
+    """The first configured kind of model for a symbol of its own, guide S0's forest after the others."""
+    found = recipes(bench, symbol, symbol)
+    return min(found, key=lambda each: isinstance(getattr(each, "trainer", None), ForestTrainer))
+
+
 def pooled_recipe(bench: Workbench, symbol: str, kind: str) -> Recipe:
     """A kind of model on the configured features, label and rows, its probabilities corrected."""
     models, names = bench.settings.models, feature_names(bench)
@@ -140,6 +147,7 @@ def trainer_of(bench: Workbench, kind: str) -> Trainer:
     if kind == "logistic":
         return LogisticTrainer(models.logistic.of(LogisticOptions))
     if kind == "lstm":
+        chosen_backend()
         return LSTMTrainer(models.lstm.of(LSTMOptions))
     members: list[Trainer] = [
         lightgbm_trainer(bench),

@@ -144,6 +144,8 @@ def run_turn(
     from crypto_bot.backtest.showing import write_outcome
 
     asked = _Asked(data, symbols, announce, should_stop, train)
+    if train and bench.settings.schedule.is_enabled:
+        recipes(bench, POOLED, "any")  # what cannot be trained is said before the work
     run_id, is_resumed = _start_or_resume(bench, asked)
     try:
         outcome = _turn(bench, run_id, is_resumed, asked)

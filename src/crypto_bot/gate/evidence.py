@@ -56,7 +56,12 @@ def gather_evidence(
     counted = trials if effective_trials is None else effective_trials
     pooled = pool_results(results)
     held = pool_results(
-        [buy_and_hold(r.bars, costs=r.costs, initial_cash=r.sizing.initial_cash) for r in results]
+        [
+            buy_and_hold(
+                r.bars, costs=r.costs, initial_cash=r.sizing.initial_cash, funding=r.funding
+            )
+            for r in results
+        ]
     )
     chance = random_entry_p_value(results, random_entries)
     return Evidence(

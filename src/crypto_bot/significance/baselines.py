@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from crypto_bot.core.bars import Bars
+from crypto_bot.core.funding import FundingRates
 from crypto_bot.core.orders import Signals
 from crypto_bot.engine import (
     BacktestResult,
@@ -20,9 +21,13 @@ _MOST_COST_FRAC = 0.5
 
 
 def buy_and_hold(
-    bars: Bars, *, costs: CostOptions | None = None, initial_cash: float = 100_000.0
+    bars: Bars,
+    *,
+    costs: CostOptions | None = None,
+    initial_cash: float = 100_000.0,
+    funding: FundingRates | None = None,
 ) -> BacktestResult:
-    """Buy everything at the second open and hold to the end, entry costs included."""
+    """Buy everything at the second open and hold to the end, entry costs and funding included."""
     signals = Signals(np.ones(len(bars), np.int8), np.ones(len(bars)))
     return simulate(
         bars,
@@ -30,6 +35,7 @@ def buy_and_hold(
         costs=costs,
         exits=ExitOptions(signal_exit=SignalExit.NEVER),
         sizing=SizingOptions(initial_cash=initial_cash),
+        funding=funding,
     )
 
 
