@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from backtest.tiny import TINY, bench_in
+from crypto_bot.backtest import learning
 from crypto_bot.backtest.champions import champion_evidence
 from crypto_bot.backtest.learning import examine, learn
 from crypto_bot.backtest.recipes import fixed_recipes
@@ -51,10 +52,8 @@ def evidence_beside(bench, recipe, run="now"):
     asked = []
 
     def retrade(theirs):
-        from crypto_bot.backtest.learning import _traded_again
-
         asked.append(theirs)
-        return _traded_again(bench, theirs, examined)
+        return learning._traded_again(bench, theirs, examined)
 
     found = champion_evidence(
         bench.registry_of(True),
@@ -64,6 +63,7 @@ def evidence_beside(bench, recipe, run="now"):
         examined.bars,
         lambda predictions, card: examined.results,
         run_id=run_id,
+        terms=learning._terms(bench, examined),
         recipe=examined.recipe,
         retrade=retrade,
     )
