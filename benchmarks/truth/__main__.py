@@ -20,6 +20,7 @@ from typing import Any
 
 from benchmarks.__main__ import hardware, table, versions
 from benchmarks.rows import row
+from benchmarks.truth.picture import PICTURE, power_png
 
 RESULTS = Path(__file__).resolve().parents[1] / "results" / "truth.json"
 NULL_RUNS, EDGE_RUNS = 200, 50
@@ -53,6 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         }
         RESULTS.write_text(json.dumps(content, indent=1) + "\n")
         print(f"written: {RESULTS}", file=sys.stderr)
+        PICTURE.write_bytes(power_png(outcomes))
         figures = RESULTS.parents[2] / "scripts" / "figures.py"
         subprocess.run([sys.executable, str(figures)], check=True)
     return 0
