@@ -35,7 +35,7 @@ def judged(tmp_path):
 def test_a_second_version_on_the_same_candles_is_refused_and_leaves_no_mark(judged):
     assert len(judged("v1", days(0, 20))) == 1
     with pytest.raises(
-        DataError, match=r"hold-out from .* at most 1 version, was spent on v1; give"
+        DataError, match=r"hold-out from .* must judge at most 1 version, was spent on v1; give"
     ):
         judged("v2", days(0, 20))
     assert [event.version for event in judged("v1", days(0, 20))] == ["v1", "v1"]

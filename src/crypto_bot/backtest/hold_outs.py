@@ -36,7 +36,7 @@ def spend_hold_out(bench: Workbench, run_id: str, symbol: str, version: str, uns
     others = sorted(used - {version})
     if version not in used and len(others) >= most:
         raise DataError(
-            f"{symbol} hold-out from {iso_time(start_ns)} to {iso_time(end_ns)} must be judged on by "
+            f"{symbol} hold-out from {iso_time(start_ns)} to {iso_time(end_ns)} must judge "
             f"at most {most} version{'s' if most > 1 else ''}, was spent on {', '.join(others)}; "
             "give newer candles, or raise validation.hold_out_uses and trust the verdict less"
         )

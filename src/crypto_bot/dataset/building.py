@@ -300,9 +300,15 @@ def _check_rows(dataset: Dataset, minimum_rows: int, bars: int) -> None:
     name = ", ".join(dataset.symbols[:3]) + (", ..." if len(dataset.symbols) > 3 else "")
     if len(dataset) < minimum_rows:
         reasons = ", ".join(f"{count} {reason}" for reason, count in dataset.dropped.items())
+        settled = max(
+            feature(n, dataset.timeframe).settled_bars or 0 for n in dataset.feature_names
+        )
+        more = minimum_rows - len(dataset)
+        if not len(dataset):
+            more = max(more, settled + minimum_rows - bars)
         raise DataError(
             f"{name} dataset must have at least {minimum_rows} rows, was {len(dataset)} of "
-            f"{bars} bars ({reasons}); give at least {minimum_rows - len(dataset)} bars more"
+            f"{bars} bars ({reasons}); give at least {more} bars more"
         )
     counts = dataset.class_counts()
     if sum(count > 0 for count in counts.values()) < 2:
