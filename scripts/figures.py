@@ -52,17 +52,23 @@ def with_figures(page: str, table: str, begin: str = BEGIN, end: str = END) -> s
     return f"{before}{begin}\n{table}\n{end}{rest.split(end)[1]}"
 
 
+def measured(page: str) -> str:
+    """The page with both tables as they were last measured."""
+    table = figures_table(json.loads(RESULTS.read_text(encoding="utf-8")))
+    page = with_figures(page, table)
+    if TRUTH.exists():
+        truth = json.loads(TRUTH.read_text(encoding="utf-8"))
+        table = figures_table(truth, TRUTH.name, all_rows=True)
+        page = with_figures(page, table, TRUTH_BEGIN, TRUTH_END)
+    return page
+
+
 def main() -> int:
     """Rewrite README.md; exit 1 where nothing was measured yet."""
     if not RESULTS.exists():
         print(f"{RESULTS.relative_to(ROOT)} is not there; run: make bench", file=sys.stderr)
         return 1
-    table = figures_table(json.loads(RESULTS.read_text(encoding="utf-8")))
-    page = with_figures(README.read_text(encoding="utf-8"), table)
-    if TRUTH.exists():
-        truth = json.loads(TRUTH.read_text(encoding="utf-8"))
-        table = figures_table(truth, TRUTH.name, all_rows=True)
-        page = with_figures(page, table, TRUTH_BEGIN, TRUTH_END)
+    page = measured(README.read_text(encoding="utf-8"))
     README.write_text(page, encoding="utf-8")
     print(f"written: the figures in {README.relative_to(ROOT)}")
     return 0

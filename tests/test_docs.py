@@ -6,7 +6,6 @@ import doctest
 import importlib
 import importlib.util
 import inspect
-import json
 import pkgutil
 import re
 import shutil
@@ -258,8 +257,7 @@ def test_the_figures_of_the_readme_are_the_latest_measured():
     if not script.RESULTS.exists():
         pytest.skip("nothing measured yet: make bench writes benchmarks/results/latest.json")
     page = README.read_text(encoding="utf-8")
-    table = script.figures_table(json.loads(script.RESULTS.read_text(encoding="utf-8")))
-    assert script.with_figures(page, table) == page, "run: python scripts/figures.py"
+    assert script.measured(page) == page, "run: python scripts/figures.py"
 
 
 def test_a_figure_says_its_direction_and_a_missed_one_stands_out():

@@ -122,7 +122,7 @@ def test_a_champion_of_another_kind_trades_the_stretch_on_its_own_features(exami
 
     asked = []
 
-    def trade(predictions):
+    def trade(predictions, card=None):
         asked.append(predictions)
         return challenger.results
 
