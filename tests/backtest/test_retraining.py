@@ -11,7 +11,7 @@ from backtest.tiny import TINY, bench_in
 from crypto_bot.backtest import learning
 from crypto_bot.backtest.champions import champion_evidence
 from crypto_bot.backtest.learning import examine, learn
-from crypto_bot.backtest.recipes import fixed_recipes
+from crypto_bot.backtest.recipes import recipes
 from crypto_bot.backtest.retraining import is_same_way, predictions_of, recipe_of
 from crypto_bot.gate import ChampionEvidence, Evidence, Judged, judge
 from crypto_bot.market import SimulationOptions, simulate_market
@@ -38,7 +38,7 @@ def bench(tmp_path_factory):
 @pytest.fixture(scope="module")
 def stored(bench):
     """A champion made of the older candles, and the recipe that made it."""
-    recipe = fixed_recipes(bench, "GLOBAL", BARS[0].symbol)[0]
+    recipe = recipes(bench, "GLOBAL", BARS[0].symbol)[0]
     run_id = bench.journal.start_run("ml-training", {})
     learned = learn(bench, BARS, recipe, run_id=run_id, start_ns=0, end_ns=MIDDLE_NS)
     registry = bench.registry_of(True)
@@ -94,7 +94,7 @@ def test_a_recipe_trained_again_on_the_same_folds_predicts_the_same(bench, store
 
 def test_a_champion_made_another_way_is_trained_again_on_the_challengers_folds(bench, stored):
     _, learned = stored
-    other = fixed_recipes(bench, "GLOBAL", BARS[0].symbol)[1]
+    other = recipes(bench, "GLOBAL", BARS[0].symbol)[1]
     _, found, asked = evidence_beside(bench, other, "other")
     assert (found.version, found.how) == (learned.version, Judged.TRAINED_AGAIN)
     assert found.sharpe is not None

@@ -41,6 +41,7 @@ from crypto_bot.training import (
     StackedTrainer,
     Trainer,
 )
+from crypto_bot.training.devices import Device
 from crypto_bot.training.keras_backend import chosen_backend
 from crypto_bot.tuning import ModelSearchOptions, ModelSetting, ModelSpace, NestedOptions
 from crypto_bot.tuning.rows import training_rows
@@ -189,11 +190,6 @@ def _weights(bench: Workbench) -> WeightOptions | None:
     return options if options.uniqueness or options.half_life_days is not None else None
 
 
-def fixed_recipes(bench: Workbench, symbol: str, lead: str) -> list[Recipe]:
-    """Those of `recipes` that search nothing."""
-    return [each for each in recipes(bench, symbol, lead) if isinstance(each, Recipe)]
-
-
 def three_class(bench: Workbench) -> ThreeClassOptions:
     """Guide S1's label as configured."""
     label = bench.settings.ml_integration.features
@@ -202,14 +198,14 @@ def three_class(bench: Workbench) -> ThreeClassOptions:
     )
 
 
-def lightgbm_trainer(bench: Workbench) -> LightGBMTrainer:
-    """LightGBM as configured, on the device that is really there."""
+def lightgbm_trainer(bench: Workbench, device_type: Device | None = None) -> LightGBMTrainer:
+    """LightGBM as configured, on the device asked for or on the one that is really there."""
     training = bench.settings.ml_integration.training
     options = bench.settings.models.lightgbm.of(
         LightGBMOptions,
         max_bin=training.max_bin,
         n_jobs=training.n_jobs or bench.settings.workers,
-        device_type=bench.settings.training_device(bench.gpu),
+        device_type=device_type or bench.settings.training_device(bench.gpu),
     )
     return LightGBMTrainer(options)
 

@@ -17,7 +17,7 @@ from crypto_bot.backtest.command import Handler, Result, say
 from crypto_bot.backtest.examined import Learned
 from crypto_bot.backtest.learning import learn
 from crypto_bot.backtest.per_symbol import start_or_resume
-from crypto_bot.backtest.recipes import Recipe
+from crypto_bot.backtest.recipes import Recipe, lightgbm_trainer, three_class
 from crypto_bot.backtest.workbench import Workbench, open_registries, open_workbench
 from crypto_bot.config import Settings, load_settings
 from crypto_bot.core import Bars
@@ -26,12 +26,10 @@ from crypto_bot.core.errors import CryptoBotError, StorageError, nearest
 from crypto_bot.core.files import write_file, write_json
 from crypto_bot.core.timeframes import iso_time
 from crypto_bot.features import TRAINER_FEATURES
-from crypto_bot.labels import ThreeClassOptions
 from crypto_bot.market import read_candles
 from crypto_bot.predictors import LIGHTGBM_FILE
 from crypto_bot.registry import VersionSummary, open_registry
 from crypto_bot.registry.latest import horizon_text
-from crypto_bot.training import LightGBMOptions, LightGBMTrainer
 
 FEATURES = tuple("obv_frac_20" if name == "obv" else name for name in TRAINER_FEATURES)
 """The trainer's six; `obv` depends on where a file begins, so its settled twin stands in."""
@@ -171,20 +169,9 @@ def _run(
 
 def _recipe(bench: Workbench, symbol: str) -> Recipe:
     """As for `ml-training`, but on the trainer's features and the device that was asked for."""
-    settings = bench.settings
-    training, label = settings.ml_integration.training, settings.ml_integration.features
-    trainer = LightGBMTrainer(
-        settings.models.lightgbm.of(
-            LightGBMOptions,
-            max_bin=training.max_bin,
-            n_jobs=training.n_jobs or settings.workers,
-            device_type=training.device_type,
-        )
-    )
-    three = ThreeClassOptions(
-        horizon_minutes=label.horizon_minutes, hold_threshold=label.hold_threshold
-    )
-    return Recipe(symbol, trainer, three, settings.paper.prediction_threshold, FEATURES)
+    trainer = lightgbm_trainer(bench, bench.settings.ml_integration.training.device_type)
+    threshold = bench.settings.paper.prediction_threshold
+    return Recipe(symbol, trainer, three_class(bench), threshold, FEATURES)
 
 
 def _write_files(folder: Path, learned: Learned, *, with_predictions: bool) -> list[Path]:

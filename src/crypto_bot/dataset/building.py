@@ -25,6 +25,7 @@ from crypto_bot.features import (
     compute_features,
     compute_panel,
     feature,
+    stationary_twin,
 )
 from crypto_bot.labels import (
     LabelOptions,
@@ -45,8 +46,6 @@ UNSETTLED, UNLABELLED, NOT_SAMPLED, UNDEFINED = (
     "undefined",
 )
 """Why a bar gave no row; each dropped bar counts under the first reason that holds."""
-
-_SETTLED_TWINS = {"obv": "obv_frac_20"}
 
 
 def build_dataset(
@@ -118,7 +117,7 @@ def _checked_names(feature_names: Sequence[str], timeframe: str) -> tuple[str, .
         raise ConfigError(f"feature_names must name each feature once, repeated {repeated}")
     for name in names:
         if feature(name, timeframe).settled_bars is None:
-            twin = _SETTLED_TWINS.get(name)
+            twin = stationary_twin(name)
             raise ConfigError(
                 f"feature_names must settle, {name!r} never does: it depends for ever on where the "
                 f"data starts; use {f'its twin {twin!r}' if twin else 'another feature'}"

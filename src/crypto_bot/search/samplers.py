@@ -147,7 +147,7 @@ class OptunaSampler:
 
     def __init__(self, space: SearchSpace, seed: int, *, is_front: bool) -> None:
         self._space, self._seed, self._is_front = space, seed, is_front
-        with _quiet_optuna():
+        with quiet_optuna():
             import optuna
 
             best = optuna.study.StudyDirection.MAXIMIZE
@@ -160,7 +160,7 @@ class OptunaSampler:
     def ask(self, batch: int, count: int) -> list[Suggestion]:
         """What the sampler suggests, given every batch told so far."""
         drawn: list[tuple[Setting, Trial]] = []
-        with _quiet_optuna():
+        with quiet_optuna():
             self._study.sampler = self._fresh(batch)
             for _ in range(count):
                 trial = self._study.ask()
@@ -174,7 +174,7 @@ class OptunaSampler:
 
     def tell(self, suggestions: Sequence[Suggestion], values: Sequence[Sequence[float]]) -> None:
         """Close what was asked, or add what an earlier process asked."""
-        with _quiet_optuna():
+        with quiet_optuna():
             if self._asked:
                 for trial, value in zip(self._asked, values, strict=True):
                     self._study.tell(trial, list(value))
@@ -244,7 +244,7 @@ class _Recorded:
 
 
 @contextmanager
-def _quiet_optuna() -> Iterator[None]:
+def quiet_optuna() -> Iterator[None]:
     """Optuna without its lines about every study; the user's own level is put back."""
     from optuna import logging
 

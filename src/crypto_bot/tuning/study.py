@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -17,6 +16,7 @@ from crypto_bot.core.arrays import PerBarFeature
 from crypto_bot.core.errors import DataError
 from crypto_bot.core.options import Options
 from crypto_bot.core.progress import track
+from crypto_bot.search.samplers import quiet_optuna
 from crypto_bot.tuning.rows import RowBoard
 from crypto_bot.tuning.settings import ModelSetting, ModelSpace
 from crypto_bot.tuning.trading import TradingTerms
@@ -125,7 +125,7 @@ def search_models(
     options = ModelSearchOptions() if options is None else options
     tried: list[TriedSetting] = []
     failed: list[tuple[ModelSetting, str]] = []
-    with _quiet_optuna():
+    with quiet_optuna():
         study = _study(board, terms, options, end_ns, storage)
         for number in track(range(options.trials), "search models"):
             found, refused = _trial(study, number, board, terms, options, end_ns)
@@ -273,16 +273,3 @@ def _as_tried(kept: Mapping[str, Any]) -> TriedSetting:
         daily_returns=returns,
         is_pruned=kept["is_pruned"],
     )
-
-
-@contextmanager
-def _quiet_optuna() -> Iterator[None]:
-    """Optuna without its lines about every study; the user's own level is put back."""
-    from optuna import logging
-
-    level = logging.get_verbosity()
-    logging.set_verbosity(logging.WARNING)
-    try:
-        yield
-    finally:
-        logging.set_verbosity(level)
