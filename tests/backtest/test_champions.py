@@ -105,6 +105,12 @@ def test_a_champion_judged_on_this_stretch_stands_by_its_own_number(scene):
     assert scene.seen == [], "what it learned on this stretch is not asked again"
 
 
+def test_a_record_reached_with_other_pairs_or_costs_is_no_record(scene):
+    kept = {**scene.stretch, "sharpe": 99.0, "notes": {"terms": "other"}}
+    scene.serve(evidence=kept)
+    assert scene.judged().sharpe != 99.0
+
+
 def test_a_champion_of_another_stretch_trades_this_one(scene):
     other = {"start_ns": scene.stretch["start_ns"] - 1, "end_ns": scene.stretch["end_ns"]}
     version = scene.serve(evidence={**other, "sharpe": 99.0})

@@ -46,7 +46,7 @@ def stored(bench):
     return recipe, learned
 
 
-def evidence_beside(bench, recipe, run="now"):
+def evidence_beside(bench, recipe, run="now", terms=None):
     run_id = bench.journal.start_run("ml-training", {"of": run})
     examined = examine(bench, BARS, recipe, run_id=run_id, start_ns=0, end_ns=END_NS)
     asked = []
@@ -63,7 +63,7 @@ def evidence_beside(bench, recipe, run="now"):
         examined.bars,
         lambda predictions, card: examined.results,
         run_id=run_id,
-        terms=learning._terms(bench, examined),
+        terms=terms or learning._terms(bench, examined),
         recipe=examined.recipe,
         retrade=retrade,
     )
@@ -123,3 +123,18 @@ def test_a_card_that_does_not_say_how_gives_no_recipe(stored):
     _, learned = stored
     assert recipe_of(learned.card.replace(model_type="soft_vote")) is None
     assert recipe_of(learned.card.replace(thresholds={})) is None
+
+
+def test_the_same_recipe_on_other_pairs_or_costs_is_no_refresh(bench, stored):
+    recipe, _ = stored
+    _, found, asked = evidence_beside(bench, recipe, "terms", terms="other pairs, costs or sizes")
+    assert found.how == Judged.TRAINED_AGAIN
+    assert len(asked) == 1
+
+
+def test_a_stored_model_is_traded_by_its_own_threshold_and_exit(stored):
+    recipe, learned = stored
+    other = learned.card.replace(thresholds={"open": 0.55}, trading={"signal_exit": "opposite"})
+    own = learning._terms_of(recipe, other)
+    assert (own.threshold, str(own.signal_exit)) == (0.55, "opposite")
+    assert learning._terms_of(recipe, None) is recipe

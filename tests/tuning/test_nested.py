@@ -33,23 +33,35 @@ def test_stretches_follow_each_other_and_are_judged_by_what_was_known_before():
         assert stretch.dataset.decided_at_ns[split.test].max() < stretch.end_ns
 
 
-def test_what_comes_after_a_stretch_changes_nothing_of_it():
-    rows = board()
-    edges = stretch_edges(rows, NESTED)
-    altered = [
+def altered_from(moment_ns):
+    """The same candles before the moment, other prices from it on."""
+    return [
         replace(
             bars,
             **{
                 name: np.where(
-                    bars.close_time >= edges[1], getattr(bars, name) * 3.0, getattr(bars, name)
+                    bars.close_time >= moment_ns, getattr(bars, name) * 3.0, getattr(bars, name)
                 )
                 for name in ("open", "high", "low", "close")
             },
         )
-        for bars in rows.bars
+        for bars in board().bars
     ]
+
+
+def test_a_stretch_has_no_say_in_what_is_chosen_for_it():
+    start_ns = stretch_edges(board(), NESTED)[0]
+    again = nested_walk_forward(RowBoard(altered_from(start_ns), NAMES), TERMS, NESTED)[0]
     first = judged()[0]
-    again = nested_walk_forward(RowBoard(altered, NAMES), TERMS, NESTED)[0]
+    assert (first.setting, first.threshold) == (again.setting, again.threshold)
+    shown = [[one.sharpe for one in stretch.search.tried] for stretch in (first, again)]
+    assert shown[0] == shown[1]
+
+
+def test_what_comes_after_a_stretch_changes_nothing_of_it():
+    edges = stretch_edges(board(), NESTED)
+    first = judged()[0]
+    again = nested_walk_forward(RowBoard(altered_from(edges[1]), NAMES), TERMS, NESTED)[0]
     assert first.setting == again.setting
     assert first.threshold == again.threshold
     horizon = first.setting.horizon_bars
