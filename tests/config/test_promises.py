@@ -25,7 +25,7 @@ STAND_FOR = {
     ),
     "training_device": ("use_gpu", "ml_integration.training.device_type"),
     "workers": ("max_workers",),
-    "secret_values": ("webhook_url", "ml_integration.supabase.key"),
+    "secret_values": ("ml_integration.supabase.key",),
     "exchange": ("data_sources.cex",),
 }
 PROMISED = [path for path, effect in KEY_STATUS.items() if not effect.never and effect.acts]

@@ -94,10 +94,19 @@ def _cex(settings: Settings, _machine: Machine) -> str | None:
     return f"candles of several exchanges are never mixed; only {exchange} is read"
 
 
+def _no_mail(settings: Settings, _machine: Machine) -> str | None:
+    told = settings.notifications
+    if "email_port" in told.model_fields_set or told.email_from or told.email_to:
+        return None if told.email_host else "notifications.email_host is empty, nothing is mailed"
+    return None
+
+
 def _supabase(settings: Settings, _machine: Machine) -> str | None:
     supabase, folder = settings.ml_integration.supabase, settings.registry.folder
+    if settings.registry.store == "folder":
+        return f"registry.store is folder; models go to {folder}"
     if supabase.is_configured:
-        return f"publishing to Supabase is not part of this version; models go to {folder}"
+        return None
     if supabase.has_placeholders:
         return (
             "the guide's placeholders are not credentials (set SUPABASE_URL and SUPABASE_KEY); "
@@ -174,7 +183,7 @@ KEY_STATUS: dict[str, Effect] = {
     "data_sources.cex": Effect("default of data.exchange", unless=_cex),
     "data_sources.dex": Effect(never="needs a DEX data adapter; candles come from the exchange"),
     **_each("reporting", ("charts", "equity_curves", "csv"), Effect("the report folder")),
-    "reporting.email": Effect(never="needs a mail adapter; open the report's path instead"),
+    "reporting.email": Effect("the report's summary by mail", unless=_no_mail),
     "integration.update_strategy_weights": Effect(
         never="strategies are ranked and one is chosen, there are no weights"
     ),
@@ -187,7 +196,7 @@ KEY_STATUS: dict[str, Effect] = {
     "monitoring.log_performance_metrics": Effect("integrated_backtest.log"),
     "monitoring.track_memory_usage": Effect("integrated_backtest.log and the run's summary"),
     "monitoring.monitor_gpu_utilization": Effect("gpu_acceleration.log", unless=_no_gpu),
-    "monitoring.alert_on_failures": Effect("a failed turn is logged as an alert"),
+    "monitoring.alert_on_failures": Effect("a failed run is logged, posted and mailed as an alert"),
     "ml_integration.enabled": Effect(_LEARNING),
     "ml_integration.auto_retrain": Effect(
         "retraining when due", unless=_outer("auto_retrain"), speaks_when_off=True
@@ -195,7 +204,7 @@ KEY_STATUS: dict[str, Effect] = {
     "ml_integration.retrain_interval_hours": Effect(
         "retraining when due", unless=_outer("retrain_interval_hours")
     ),
-    "ml_integration.cointrainer_path": Effect("cointrainer_available in the status"),
+    "ml_integration.cointrainer_path": Effect("who trains: our own processes, or this executable"),
     **_each("ml_integration.supabase", ("url", "key", "bucket"), _SUPABASE),
     **_each(
         "ml_integration.features", ("horizon_minutes", "hold_threshold"), Effect("training labels")
@@ -210,13 +219,15 @@ KEY_STATUS: dict[str, Effect] = {
         ("auto_retrain", "retrain_interval_hours"),
         Effect("retraining when due"),
     ),
-    "webhook_url": Effect(
-        never="nothing is posted by itself; notify_external_system of a subclass may use it"
-    ),
+    "webhook_url": Effect("what happens is posted there, signed"),
     "data.store_folder": Effect("the candle store"),
     "data.base_timeframe": Effect("stored candles, features, models, paper session"),
     **_each("data", ("quote", "exchange", "symbols"), Effect("choice of pairs to download")),
-    "registry.folder": Effect("the model registry"),
+    **_each(
+        "registry",
+        ("store", "folder", "trusted_keys", "versions_kept"),
+        Effect("the model registry"),
+    ),
     "journal.url": Effect("the journal"),
     "reports.folder": Effect("report folders"),
     **_each("logging", ("folder", "max_megabytes", "files_kept"), Effect("log files")),
@@ -401,6 +412,57 @@ KEY_STATUS: dict[str, Effect] = {
         ),
         Effect(_SIMULATED),
     ),
+    **_each(
+        "loop",
+        (
+            "trade",
+            "jitter_frac",
+            "first_retry_minutes",
+            "step_deadline_minutes",
+            "bar_deadline_seconds",
+            "training_niceness",
+            "stop_seconds",
+            "lease_seconds",
+        ),
+        Effect("`integrated` without --once"),
+    ),
+    **_each(
+        "feedback",
+        (
+            "act",
+            "interval_hours",
+            "psi_strong",
+            "ks_p_value",
+            "drifted_features_frac",
+            "score_detector",
+            "detector_delta",
+            "calibration_decay",
+            "minimum_trades",
+            "shrink_to_frac",
+        ),
+        Effect("`integrated` without --once"),
+    ),
+    "feedback.use_measured_slippage": Effect(_ENGINE),
+    **_each(
+        "notifications",
+        ("events", "webhook_secret", "attempts", "timeout_seconds"),
+        Effect("webhook and mail"),
+    ),
+    **_each(
+        "notifications",
+        (
+            "email_host",
+            "email_port",
+            "email_from",
+            "email_to",
+            "email_user",
+            "email_password",
+        ),
+        Effect("mail", unless=_no_mail),
+    ),
+    **_each("operations", ("port", "token", "token_file"), Effect("/metrics and /healthz")),
+    "operations.memory_limit_gb": Effect("`integrated` without --once"),
+    "operations.log_format": Effect("log files"),
 }
 """Every key that can be set, with what it does; a test holds this to the keys of `Settings`."""
 

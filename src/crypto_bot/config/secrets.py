@@ -14,6 +14,11 @@ from crypto_bot.core.errors import ConfigError
 SUPABASE_URL = "SUPABASE_URL"
 SUPABASE_KEYS = ("SUPABASE_SERVICE_KEY", "SUPABASE_KEY")
 """The first that is set wins: publishing needs the service key."""
+_ELSEWHERE = (
+    ("notifications", "webhook_secret"),
+    ("notifications", "email_password"),
+    ("operations", "token"),
+)
 
 
 def refuse_secrets(values: Mapping[str, Any], *, source: str) -> None:
@@ -29,6 +34,14 @@ def refuse_secrets(values: Mapping[str, Any], *, source: str) -> None:
             f"{source}: ml_integration.supabase.key must come from the environment, was in the file; "
             "remove it and set SUPABASE_KEY (and replace the key: it has been written down)"
         )
+    for section, name in _ELSEWHERE:
+        value = _section(values, section, source).get(name)
+        if not (value is None or isinstance(value, SecretStr)):
+            variable = f"CRYPTO_BOT__{section}__{name}".upper()
+            raise ConfigError(
+                f"{source}: {section}.{name} must come from the environment, was in the file; "
+                f"remove it and set {variable} (and replace it: it has been written down)"
+            )
     url = _section(values, "journal", source).get("url")
     if isinstance(url, str) and has_password(url):
         raise ConfigError(
@@ -60,5 +73,12 @@ def _section(values: Mapping[str, Any], name: str, source: str) -> Mapping[str, 
 
 def secret_values(settings: Settings) -> list[str]:
     """Every secret in plain text, for whoever must keep them out of a log."""
-    found = (settings.ml_integration.supabase.key, settings.webhook_url)
+    told, shown = settings.notifications, settings.operations
+    found = (
+        settings.ml_integration.supabase.key,
+        settings.webhook_url,
+        told.webhook_secret,
+        told.email_password,
+        shown.token,
+    )
     return [secret.get_secret_value() for secret in found if secret is not None]

@@ -22,6 +22,12 @@ from crypto_bot.config.guide import (
     Schedule,
     WindowsSettings,
 )
+from crypto_bot.config.loop_sections import (
+    FeedbackSettings,
+    LoopSettings,
+    NotificationSettings,
+    OperationsSettings,
+)
 from crypto_bot.config.model_sections import ModelSettings
 from crypto_bot.config.section import Section
 from crypto_bot.config.stages import (
@@ -152,7 +158,8 @@ class Settings(Section):
     monitoring: MonitoringSettings = Field(default=MonitoringSettings(), description="monitoring")
     ml_integration: MLIntegration = Field(default=MLIntegration(), description="learning")
     webhook_url: SecretStr | None = Field(
-        default=None, description="URL that `notify_external_system` posts to"
+        default=None,
+        description="URL that events are posted to",
     )
 
     data: DataSettings = Field(default=DataSettings(), description="candles")
@@ -174,6 +181,16 @@ class Settings(Section):
     risk: RiskSettings = Field(default=RiskSettings(), description="risk limits")
     simulation: SimulationSettings = Field(
         default=SimulationSettings(), description="simulated market"
+    )
+    loop: LoopSettings = Field(default=LoopSettings(), description="the loop that never stops")
+    feedback: FeedbackSettings = Field(
+        default=FeedbackSettings(), description="did reality agree, and what then"
+    )
+    notifications: NotificationSettings = Field(
+        default=NotificationSettings(), description="webhook and mail"
+    )
+    operations: OperationsSettings = Field(
+        default=OperationsSettings(), description="metrics, health, memory"
     )
 
     @model_validator(mode="before")

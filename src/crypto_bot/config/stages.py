@@ -47,8 +47,20 @@ class DataSettings(Section):
 class RegistrySettings(Section):
     """Published models."""
 
-    folder: str = Field(
-        default="registry", min_length=1, description="folder or URL of the registry"
+    store: Literal["auto", "folder", "supabase"] = Field(
+        default="auto",
+        description="where models are kept; auto: Supabase where it is configured, else the folder",
+    )
+    folder: str = Field(default="registry", min_length=1, description="folder of the registry")
+    trusted_keys: tuple[str, ...] = Field(
+        default=(),
+        description="public keys (`cointrainer keys new`); with any, unsigned versions are refused",
+    )
+    versions_kept: int = Field(
+        default=0,
+        ge=0,
+        description="newest versions of a symbol that are kept; 0 = all. "
+        "What serves or served is never removed",
     )
 
 
