@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Select, Table, insert, select
+from sqlalchemy import BigInteger, Connection, Engine, Select, Table, cast, func, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import IntegrityError
 
 from crypto_bot.core.errors import DataError, StorageError
-from crypto_bot.core.timeframes import Clock
+from crypto_bot.core.timeframes import Clock, SystemClock
 from crypto_bot.journal.database import shown, storage_errors, writing
 from crypto_bot.journal.records import to_json
 
@@ -35,6 +35,16 @@ class Ledger:
                     yield connection
             except IntegrityError as error:
                 raise self._refused(error) from error
+
+    def _now_ns(self, connection: Connection) -> int:
+        """Now by the one clock all writers share: the server's, unless the journal was given one."""
+        if connection.dialect.name == "postgresql" and isinstance(self._clock, SystemClock):
+            seconds = func.extract("epoch", func.clock_timestamp())
+            return (
+                int(connection.execute(select(cast(seconds * 1_000_000, BigInteger))).scalar_one())
+                * 1000
+            )
+        return self._clock.now_ns()
 
     def _read(self, query: Select[Any]) -> list[Row]:
         with storage_errors(self._url), self._engine.connect() as connection:
