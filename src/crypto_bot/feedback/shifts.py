@@ -96,8 +96,8 @@ def effective_rows(time_ns: PerBarTime, values: PerRow) -> float:
     -----
     The share of rows below each of five quantiles would, of n independent rows, vary by p(1 - p) / n.
     How it really varies is measured between blocks of time (batch means; 16, 32 and 64 of them), which
-    holds both for rows that resemble the last one and for symbols that move together. The quantile and
-    the block length that say least decide, so the answer errs to the careful side.
+    holds both for rows that resemble the last one and for symbols that move together. The block length
+    that says least decides, so the answer errs to the careful side.
     """
     is_known = np.isfinite(values)
     known, times = values[is_known], time_ns[is_known]
@@ -120,7 +120,7 @@ def effective_rows(time_ns: PerBarTime, values: PerRow) -> float:
                 [np.bincount(block, column, minlength=blocks) for column in excess.T], axis=1
             )
             variance = (sums**2).sum(axis=0) * blocks / (blocks - 1) / len(known) ** 2
-            lowest = min(lowest, float((spread / np.maximum(variance, 1e-300)).min()))
+            lowest = min(lowest, float(spread.sum() / max(variance.sum(), 1e-300)))
     if len(places) < 2 * _BLOCKS[0]:
         return 1.0
     return max(1.0, lowest)
