@@ -9,7 +9,7 @@ from crypto_bot.backtest.command import Handler, Result, say
 from crypto_bot.backtest.workbench import open_registries
 from crypto_bot.config import load_settings
 from crypto_bot.core.errors import nearest
-from crypto_bot.registry import VersionSummary, open_registry
+from crypto_bot.registry import VersionSummary
 
 _SHOWN = ("sharpe", "total_return", "max_drawdown", "win_rate", "trades", "accuracy")
 
@@ -26,12 +26,12 @@ def registry_list(options: argparse.Namespace) -> tuple[int, Result]:
         held = f"; it holds {', '.join(known)}" if known else ""
         say(
             options,
-            f"registry '{registry.root}' holds no version of {options.symbol}{held}"
+            f"registry '{registry.where}' holds no version of {options.symbol}{held}"
             f"{nearest(options.symbol, known)}",
         )
     return 0, {
         "symbol": options.symbol,
-        "registry": str(registry.root),
+        "registry": registry.where,
         "versions": [summary.to_dict() for summary in ranked],
     }
 
@@ -39,18 +39,18 @@ def registry_list(options: argparse.Namespace) -> tuple[int, Result]:
 def registry_smoke(options: argparse.Namespace) -> tuple[int, Result]:
     """Write, list, read back and remove a small file below the registry's tmp folder."""
     settings = load_settings(options.config)
-    registry = open_registry(settings.registry.folder)
+    registry, _ = open_registries(settings)
     smoke = registry.smoke(options.symbol)
     say(
         options,
-        f"registry '{registry.root}' works: {smoke.size_bytes} bytes written, listed, read back "
+        f"registry '{registry.where}' works: {smoke.size_bytes} bytes written, listed, read back "
         f"equal and removed in {smoke.seconds * 1000:.0f} ms",
     )
     if settings.ml_integration.supabase.is_configured:
         say(options, "supabase is configured but not used: this version keeps models in a folder")
     return 0, {
         "symbol": smoke.symbol,
-        "registry": str(registry.root),
+        "registry": registry.where,
         "key": smoke.key,
         "size_bytes": smoke.size_bytes,
         "seconds": smoke.seconds,
