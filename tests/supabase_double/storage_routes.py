@@ -7,8 +7,6 @@ import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from email.parser import BytesParser
-from email.policy import HTTP
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
@@ -359,28 +357,22 @@ def lifetime(request: Request) -> int:
 
 def parse_upload(request: Request) -> Upload:
     """The multipart body: cacheControl, [metadata], file, in this order."""
-    head = f"Content-Type: {request.headers.get('content-type', '')}\r\n\r\n".encode()
-    message = BytesParser(policy=HTTP).parsebytes(head + request.body)
-    fields: dict[str, str] = {}
-    for part in message.iter_parts():
-        name = part.get_param("name", header="content-disposition")
-        content = part.get_payload(decode=True) or b""
-        if name == "file":
-            declared = fields.get("cacheControl", "")
-            control = f"max-age={declared}" if declared else "no-cache"
-            marks = json.loads(fields.get("metadata", "{}"))
-            return Upload(body_of_file(request, content), part["content-type"], control, marks)
-        fields[str(name)] = content.decode()
-    raise Refusal("400", "InvalidRequest", "No content provided", "InvalidRequest")
-
-
-def body_of_file(request: Request, parsed: bytes) -> bytes:
-    """The bytes of the last part as they were sent: the mail parser may touch line ends."""
     boundary = re.search(r'boundary="?([^";]+)', request.headers.get("content-type", ""))
     if boundary is None:
-        return parsed
-    last = request.body.split(b"--" + boundary[1].encode())[-2]
-    return last.partition(b"\r\n\r\n")[2][:-2]
+        raise Refusal("400", "InvalidRequest", "No content provided", "InvalidRequest")
+    fields: dict[str, str] = {}
+    for part in request.body.split(b"--" + boundary[1].encode())[1:-1]:
+        head, _, content = part.partition(b"\r\n\r\n")
+        name = re.search(rb' name="([^"]*)"', head)
+        if name is None or name[1] != b"file":
+            fields[name[1].decode() if name else ""] = content[:-2].decode()
+            continue
+        declared = fields.get("cacheControl", "")
+        control = f"max-age={declared}" if declared else "no-cache"
+        kind = re.search(rb"(?i)content-type: ([^\r\n]+)", head)
+        mimetype = kind[1].decode() if kind else "application/octet-stream"
+        return Upload(content[:-2], mimetype, control, json.loads(fields.get("metadata", "{}")))
+    raise Refusal("400", "InvalidRequest", "No content provided", "InvalidRequest")
 
 
 def whole_or_part(request: Request, stored: Stored, content: bytes, more: dict[str, str]) -> Answer:
