@@ -19,13 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import SecretStr
 
-from crypto_bot.adapters.supabase_service import (
-    SupabaseRetries,
-    SupabaseService,
-    Taken,
-    Unanswered,
-    refusal_in,
-)
+from crypto_bot.adapters.supabase_problems import Taken, Unanswered, refusal_in
+from crypto_bot.adapters.supabase_service import SupabaseRetries, SupabaseService
 from crypto_bot.core.errors import ConfigError, ModelError, StorageError
 from crypto_bot.registry.objects import Listed, MissingObject
 
@@ -138,7 +133,12 @@ class SupabaseStore:
         """
         path = self._path(key)
         self._find_bucket()
-        return self._service.ask(lambda: self._download(path, key, most_bytes), f"reading {key}")
+        try:
+            return self._service.ask(
+                lambda: self._download(path, key, most_bytes), f"reading {key}"
+            )
+        except MissingObject as error:
+            raise MissingObject(f"{self.where}/{key} must exist, was missing") from error
 
     def entries(self, prefix: str) -> list[Listed]:
         """Entries directly below 'a/b' ('' is the root), by name; empty where there is nothing."""
@@ -361,15 +361,14 @@ def _checked(key: str, what: str) -> str:
     """Refuse anything a server could read as another place: dots, '//', %2e, other alphabets."""
     if len(key) > _MOST_KEY or not all(map(_PART.fullmatch, key.split("/"))):
         raise ConfigError(
-            f"{what} must be parts of letters, digits, '.', '_', '-' joined by '/', none beginning "
-            f"with a dot, was {key[:80]!r}"
+            f"{what} must be plain parts (letters, digits, . _ -) separated by '/', was {key[:80]!r}"
         )
     return key
 
 
 def _check_size(size: int, most_bytes: int, key: str) -> None:
     if size > most_bytes:
-        raise ModelError(f"{key} must be at most {most_bytes} bytes, was {size} or more")
+        raise ModelError(f"{key} must have at most {most_bytes} bytes, was {size} or more")
 
 
 def _content_type(key: str) -> str:
