@@ -210,7 +210,7 @@ def test_a_bucket_name_that_could_mean_another_is_refused(double, bucket):
 
 
 def test_a_prefix_is_checked_like_a_key(double):
-    with pytest.raises(ConfigError, match="prefix must be plain parts"):
+    with pytest.raises(ConfigError, match="key must be plain parts"):
         SupabaseStore(double.url, SecretStr(double.service_key), "models", "../other")
 
 
