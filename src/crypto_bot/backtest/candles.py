@@ -380,6 +380,23 @@ def _finest_series(catalog: Sequence[CatalogEntry], timeframe: str) -> dict[str,
     return found
 
 
+def stored_series(
+    store: BarStore, timeframe: str, symbols: Sequence[str]
+) -> dict[str, CatalogEntry]:
+    """The stored series of each symbol that gives `timeframe` exactly; no symbol without one."""
+    series = _finest_series(store.catalog(), timeframe)
+    return {name: series[name] for name in symbols if name in series}
+
+
+def stored_bars(
+    store: BarStore, entry: CatalogEntry, timeframe: str, *, start_ns: int, until_ns: int
+) -> Bars:
+    """Candles of a series at `timeframe` that open from `start_ns` on and have closed by `until_ns`."""
+    end_ns = until_ns - timeframe_ns(entry.timeframe) + 1
+    bars = store.load(entry.symbol, entry.timeframe, start_ns=start_ns, end_ns=end_ns)
+    return bars if entry.timeframe == timeframe else _resampled(bars, timeframe)
+
+
 def _load(
     store: BarStore,
     entry: CatalogEntry,
