@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from candle_files_made import write_candles
-from crypto_bot.cli import trainer_commands
+from crypto_bot.cli import training_commands_files
 from crypto_bot.cli.cointrainer import main
 from crypto_bot.core import ModelCard
 from crypto_bot.core.errors import StorageError
@@ -300,7 +300,7 @@ def test_metadata_never_describes_another_model(folder, capsys, monkeypatch):
     def full_disk(path, value):
         raise StorageError(f"{path} must be writable, was not: no space left")
 
-    monkeypatch.setattr(trainer_commands, "write_json", full_disk)
+    monkeypatch.setattr(training_commands_files, "write_json", full_disk)
     assert train("--max-bin", "7") == 1
     assert "no space left" in capsys.readouterr().err
     assert not (folder / "local_models" / METADATA).exists()

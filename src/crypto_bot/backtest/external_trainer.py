@@ -134,9 +134,7 @@ class ExternalTrainer:
 
     def _run(self, words: Sequence[str], place: Path) -> None:
         environment = {
-            name: value
-            for name, value in os.environ.items()
-            if not name.startswith(_NOT_PASSED_ON)
+            name: value for name, value in os.environ.items() if not name.startswith(_NOT_PASSED_ON)
         }
         with (place / "said.txt").open("w+b") as said:
             try:
@@ -150,7 +148,9 @@ class ExternalTrainer:
                     start_new_session=True,
                 )
             except OSError as error:
-                raise ModelError(f"{self._program} must start, did not: {error.strerror}") from error
+                raise ModelError(
+                    f"{self._program} must start, did not: {error.strerror}"
+                ) from error
             try:
                 code = process.wait(self._limit_s)
             except subprocess.TimeoutExpired as error:

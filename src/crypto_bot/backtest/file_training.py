@@ -44,9 +44,7 @@ def aggregate_recipe(
     options = lightgbm_trainer(bench, bench.settings.ml_integration.training.device_type).options
     given = bench.settings.models.lightgbm.model_fields_set
     chosen = {name: value for name, value in AGGREGATE.items() if name not in given}
-    trainer: Trainer = LightGBMTrainer(
-        options.replace(seed=seed, **(chosen if is_pooled else {}))
-    )
+    trainer: Trainer = LightGBMTrainer(options.replace(seed=seed, **(chosen if is_pooled else {})))
     if downsample_flat:
         trainer = DownsamplingTrainer(trainer, seed)
     return file_recipe(bench, symbol, trainer)
@@ -109,7 +107,9 @@ def _joined(parts: Sequence[Bars]) -> Bars:
     return replace(first, **kept)
 
 
-def capped(pairs: Mapping[str, Bars], rows_per_pair: int | None, total: int | None) -> dict[str, Bars]:
+def capped(
+    pairs: Mapping[str, Bars], rows_per_pair: int | None, total: int | None
+) -> dict[str, Bars]:
     """The newest bars of each pair, then the newest of all from one common moment on.
 
     Notes

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from io import BufferedWriter, BytesIO
 from pathlib import Path
@@ -18,7 +18,7 @@ from crypto_bot.core import Bars
 from crypto_bot.core.bars import OHLCV
 from crypto_bot.core.errors import ConfigError, DataError, StorageError
 from crypto_bot.core.files import publish_file, temporary_path, write_file
-from crypto_bot.core.progress import progress
+from crypto_bot.core.progress import progress, track
 from crypto_bot.market import QualityReport, pair_symbol, read_candles
 from crypto_bot.market.chunked import COLUMNS, OutOfOrder, clean_in_stretches, read_csv7
 from crypto_bot.market.quality import RawCandles
@@ -63,7 +63,7 @@ def import_data(options: argparse.Namespace) -> tuple[int, Result]:
             f"table {options.table} must hold rows of the stretch asked for, had none"
             f"{f' of {options.symbol}' if options.symbol else ''}"
         )
-    frame = pl.DataFrame(list(rows), infer_schema_length=None)
+    frame = pl.DataFrame(rows, infer_schema_length=None)
     quality = None
     if set(OHLCV) <= {name.lower() for name in frame.columns}:
         quality, frame = _checked(frame, out, options)
@@ -180,7 +180,7 @@ def _to_parquet(table: Path, parquet: Path) -> None:
         lazy.sink_parquet(file, compression="zstd")
 
 
-def _table_rows(options: argparse.Namespace) -> Sequence[Mapping[str, Any]]:
+def _table_rows(options: argparse.Namespace) -> list[dict[str, Any]]:
     from crypto_bot.adapters.supabase_tables import read_table
 
     supabase = load_settings(options.config).ml_integration.supabase
@@ -189,7 +189,7 @@ def _table_rows(options: argparse.Namespace) -> Sequence[Mapping[str, Any]]:
             "ml_integration.supabase must be given to import from it, was not; "
             "set SUPABASE_URL and SUPABASE_SERVICE_KEY"
         )
-    rows: Sequence[Mapping[str, Any]] = read_table(
+    pages = read_table(
         supabase.url,
         supabase.key,
         options.table,
@@ -197,7 +197,7 @@ def _table_rows(options: argparse.Namespace) -> Sequence[Mapping[str, Any]]:
         end=options.end,
         symbol=options.symbol,
     )
-    return rows
+    return [row for rows in track(pages, "reading pages") for row in rows]
 
 
 def _checked(

@@ -36,9 +36,7 @@ class FileNames(NamedTuple):
 def names_of_symbol(symbol: str) -> FileNames:
     """As `csv-train` calls them: btc-usdt_regime_lgbm.txt and so on."""
     stem = symbol_slug(symbol).lower()
-    return FileNames(
-        f"{stem}_regime_lgbm.txt", f"{stem}_predictions.csv", f"{stem}_metadata.json"
-    )
+    return FileNames(f"{stem}_regime_lgbm.txt", f"{stem}_predictions.csv", f"{stem}_metadata.json")
 
 
 def names_of_slug(symbol: str) -> FileNames:

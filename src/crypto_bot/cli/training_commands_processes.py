@@ -11,8 +11,9 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing.connection import wait
+from multiprocessing.process import BaseProcess
 from types import FrameType
-from typing import NoReturn, TypeVar
+from typing import NoReturn, TypeVar, cast
 
 Item = TypeVar("Item")
 _ENDING_S = 10.0
@@ -33,7 +34,7 @@ def run_processes(
     """
     context = multiprocessing.get_context("spawn")
     waiting = deque(items)
-    running = {}
+    running: dict[int, tuple[BaseProcess, Item]] = {}
     try:
         while waiting or running:
             while waiting and len(running) < workers:
@@ -42,9 +43,8 @@ def run_processes(
                 process.start()
                 running[process.sentinel] = (process, item)
             for sentinel in wait(list(running)):
-                process, item = running[sentinel]  # type: ignore[index]
+                process, item = running.pop(cast(int, sentinel))
                 process.join()
-                del running[sentinel]  # type: ignore[arg-type]
                 yield item, process.exitcode or 0
     finally:
         for process, _ in running.values():

@@ -23,7 +23,9 @@ _CODES = "exit codes: 0 done, 1 failed, 2 bad usage or configuration, 130 interr
 def add_training_commands(commands: Any, parents: Sequence[argparse.ArgumentParser]) -> None:
     """Add every command that brings candles in or trains to the trainer's command line."""
     _import_data(_command(commands, parents, "import-data", "fetch a table of a data service"))
-    _import_csv(_command(commands, parents, "import-csv", "check a candle file, write it as Parquet"))
+    _import_csv(
+        _command(commands, parents, "import-csv", "check a candle file, write it as Parquet")
+    )
     _import_csv7(
         _command(
             commands,
@@ -33,11 +35,15 @@ def add_training_commands(commands: Any, parents: Sequence[argparse.ArgumentPars
         )
     )
     _csv_train(
-        _command(commands, parents, "csv-train", "train a three-class LightGBM from one candle file")
+        _command(
+            commands, parents, "csv-train", "train a three-class LightGBM from one candle file"
+        )
     )
     _batch(_command(commands, parents, "csv-train-batch", "train one model a file of a folder"))
     _aggregate(
-        _command(commands, parents, "csv-train-aggregate", "train one model on all pairs of a folder")
+        _command(
+            commands, parents, "csv-train-aggregate", "train one model on all pairs of a folder"
+        )
     )
     _regime(_command(commands, parents, "train", "train one symbol from the candle store"))
 
@@ -53,9 +59,13 @@ def _command(
 
 
 def _import_data(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("source", choices=("supabase",), help="the service; url and key as configured")
+    parser.add_argument(
+        "source", choices=("supabase",), help="the service; url and key as configured"
+    )
     parser.add_argument("--table", default="trade_logs", help="default: trade_logs")
-    parser.add_argument("--start", metavar="TIME", help="rows from this time on: 2026-01-31 or with T12:00")
+    parser.add_argument(
+        "--start", metavar="TIME", help="rows from this time on: 2026-01-31 or with T12:00"
+    )
     parser.add_argument("--end", metavar="TIME", help="rows before this time")
     parser.add_argument("--symbol", help="only rows of this symbol")
     parser.add_argument("--out", required=True, metavar="FILE", help="ends .parquet or .csv")
@@ -74,7 +84,9 @@ def _import_csv7(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", required=True, metavar="PREFIX", help="PREFIX.normalized.csv and PREFIX.parquet"
     )
-    parser.add_argument("--timeframe", help="bar length if it is not the commonest step, such as 1m")
+    parser.add_argument(
+        "--timeframe", help="bar length if it is not the commonest step, such as 1m"
+    )
     parser.add_argument(
         "--chunk-size",
         type=_at_least(1000),
@@ -156,7 +168,9 @@ def _regime(parser: argparse.ArgumentParser) -> None:
     ways.add_argument("--true-federated", action="store_true", help=replaced)
     ways.add_argument("--swarm", action="store_true", help=replaced)
     parser.add_argument(
-        "--horizon", default="15m", help="how far the label looks ahead, such as 15m (default) or 1h"
+        "--horizon",
+        default="15m",
+        help="how far the label looks ahead, such as 15m (default) or 1h",
     )
     parser.add_argument("--publish", action="store_true", help="store the version in the registry")
 

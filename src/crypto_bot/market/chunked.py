@@ -129,7 +129,9 @@ class _Sums:
         self, first: RawCandles, timeframe: str | None, write: Callable[[RawCandles], None]
     ) -> None:
         if timeframe is None:
-            raise DataError(f"{first.path} must say its timeframe, had one candle; pass --timeframe")
+            raise DataError(
+                f"{first.path} must say its timeframe, had one candle; pass --timeframe"
+            )
         self._timeframe = timeframe
         self._write = write
         self._tail: RawCandles | None = None
@@ -236,9 +238,7 @@ class _Sums:
         self._sums["zero_volume_bars"] += int(np.count_nonzero(volume == 0))
         edges = np.concatenate(([-1 - self._zero_run], traded, [len(volume)]))
         longest = int((np.diff(edges) - 1).max(initial=0))
-        self._sums["longest_zero_volume_run"] = max(
-            self._sums["longest_zero_volume_run"], longest
-        )
+        self._sums["longest_zero_volume_run"] = max(self._sums["longest_zero_volume_run"], longest)
         self._zero_run = int(edges[-1] - edges[-2] - 1)
 
 
