@@ -269,9 +269,10 @@ def test_the_symbol_of_the_environment_is_the_default(folder, capsys, monkeypatc
 def test_killed_at_any_change_training_leaves_nothing_half_visible(tmp_path):
     write_candles(tmp_path / "candles.csv", 1200)
     environment = small_environment(**{"models.lightgbm.n_estimators": 2})
+    paths = os.pathsep.join(map(str, (HERE.parent, HERE.parents[1] / "src")))
     done = subprocess.run(
         [sys.executable, "-W", "ignore", str(HERE / "killed_training.py"), str(tmp_path), "8"],
-        env={**environment, "PYTHONPATH": str(HERE.parent), "OMP_NUM_THREADS": "1"},
+        env={**environment, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
         timeout=400,

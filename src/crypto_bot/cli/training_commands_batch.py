@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,8 @@ from crypto_bot.market.importing import file_name_parts
 BATCH, FILE = "csv-train-batch", "csv-train-batch-file"
 """Kinds of run in the journal: of the whole folder, and of each file."""
 SUMMARY = "batch_train_summary.json"
+FIELDS = ("file", "symbol", "status", "model", "pointer", "error")
+"""Of a line of the summary, the original trainer's."""
 Job = dict[str, Any]
 """One file to train on, plain enough for another process: options, batch, file, symbol, folder."""
 
@@ -122,7 +124,7 @@ def _trained(
     for job in jobs:
         run = known.get(job["file"])
         if run is not None and run.config["sha256"] == _sha256_of(job["file"]):
-            found[job["file"]] = dict(run.summary)
+            found[job["file"]] = _as_written(run.summary)
         else:
             waiting.append(job)
 
@@ -156,7 +158,7 @@ def _result_of(journal: Journal, batch: str, job: Job, code: int) -> dict[str, A
     """What the journal says of a file whose process has ended with `code`."""
     run = next((r for r in _runs(journal, batch, None) if r.config["file"] == job["file"]), None)
     if run is not None and run.status in (RunStatus.DONE, RunStatus.FAILED) and run.summary:
-        return dict(run.summary)
+        return _as_written(run.summary)
     how = f"by signal {-code}" if code < 0 else f"with exit code {code}"
     why = "; it may have run out of memory, give --limit-rows or fewer max_workers"
     return _entry(job, "failed", error=f"its process ended {how}{why if code == -9 else ''}")
@@ -164,8 +166,13 @@ def _result_of(journal: Journal, batch: str, job: Job, code: int) -> dict[str, A
 
 def _entry(job: Job, status: str, **more: Any) -> dict[str, Any]:
     """A line of the summary: the original's fields, then ours."""
-    fields = {"model": None, "pointer": None, "error": None, **more}
-    return {"file": job["file"], "symbol": job["symbol"], "status": status, **fields}
+    known = {"file": job["file"], "symbol": job["symbol"], "status": status}
+    return {**dict.fromkeys(FIELDS), **known, **more}
+
+
+def _as_written(summary: Mapping[str, Any]) -> dict[str, Any]:
+    """The original's fields first; the journal keeps them by the alphabet."""
+    return {name: summary[name] for name in FIELDS} | dict(summary)
 
 
 def _train_in_process(job: Job) -> None:

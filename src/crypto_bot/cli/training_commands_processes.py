@@ -43,17 +43,17 @@ def run_processes(
                 process.start()
                 running[process.sentinel] = (process, item)
             for sentinel in wait(list(running)):
-                process, item = running.pop(cast(int, sentinel))
-                process.join()
-                yield item, process.exitcode or 0
+                ended, item = running.pop(cast(int, sentinel))
+                ended.join()
+                yield item, ended.exitcode or 0
     finally:
-        for process, _ in running.values():
-            process.terminate()
-        for process, _ in running.values():
-            process.join(_ENDING_S)
-            if process.is_alive():
-                process.kill()
-                process.join()
+        for left, _ in running.values():
+            left.terminate()
+        for left, _ in running.values():
+            left.join(_ENDING_S)
+            if left.is_alive():
+                left.kill()
+                left.join()
 
 
 @contextmanager
