@@ -12,6 +12,7 @@ from typing import Any
 from crypto_bot import __version__
 from crypto_bot.backtest.command import CommandParser, Handler, run_command, shared_options
 from crypto_bot.cli.registry_parsers import add_registry_commands
+from crypto_bot.cli.simulation_parsers import add_simulation_commands
 from crypto_bot.cli.training_parsers import add_training_commands
 
 _EXAMPLES = """examples:
@@ -34,6 +35,7 @@ class _Part:
 
 _PARTS = (
     _Part(add_training_commands, "crypto_bot.cli.trainer_commands", "TRAINER_COMMANDS"),
+    _Part(add_simulation_commands, "crypto_bot.cli.simulation_commands", "SIMULATION_COMMANDS"),
     _Part(add_registry_commands, "crypto_bot.cli.registry_commands", "REGISTRY_COMMANDS"),
 )
 

@@ -61,3 +61,12 @@ def sync_folder(folder: Path) -> None:
 def write_json(path: Path, value: Any) -> None:
     """`write_file` of readable JSON; NaN and infinity are refused (use None)."""
     write_file(path, json.dumps(value, indent=2, allow_nan=False, default=str) + "\n")
+
+
+def check_writable(folder: Path, *, option: str) -> None:
+    """StorageError before any work if a folder can never be written; it is not made yet."""
+    there = folder
+    while not there.exists() and there != there.parent:
+        there = there.parent
+    if not (there.is_dir() and os.access(there, os.W_OK)):
+        raise StorageError(f"{folder} must be writable, was not; choose another {option}")
