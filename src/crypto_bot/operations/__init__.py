@@ -4,4 +4,18 @@ Comes in: figures and events that the loop reports. Goes out: `/metrics`, `/heal
 the ports that adapters implement.
 """
 
-__all__: list[str] = []
+from crypto_bot.operations.health import HealthReport, HealthState, LoopHealth
+from crypto_bot.operations.memory import MemoryStep, MemoryWatch, resident_bytes
+from crypto_bot.operations.metrics import METRICS, LoopMetrics, MetricSpec
+
+__all__ = [
+    "METRICS",
+    "HealthReport",
+    "HealthState",
+    "LoopHealth",
+    "LoopMetrics",
+    "MemoryStep",
+    "MemoryWatch",
+    "MetricSpec",
+    "resident_bytes",
+]
