@@ -13,7 +13,9 @@ import socket
 import time
 import weakref
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -71,6 +73,19 @@ class Problem:
         return self.status == 0 or self.status == 429 or self.status >= 500
 
 
+class _ServerClock:
+    """How far the service's clock is ahead of this machine's."""
+
+    ahead_s = 0.0
+
+    def note(self, response: httpx.Response) -> None:
+        """Read the answer's Date."""
+        stamp = response.headers.get("date")
+        if stamp is not None:
+            with suppress(ValueError):
+                self.ahead_s = parsedate_to_datetime(stamp).timestamp() - time.time()
+
+
 class SupabaseService:
     """Address, key and connections of one project; shared by threads, safe after a fork.
 
@@ -106,6 +121,7 @@ class SupabaseService:
         self._wait = wait
         self._client = client
         self._owner = os.getpid() if client is not None else 0
+        self._clock = _ServerClock()
 
     @property
     def http(self) -> httpx.Client:
@@ -117,6 +133,7 @@ class SupabaseService:
             self._client = httpx.Client(timeout=self.timeout_s, follow_redirects=False)
             self._owner = os.getpid()
             weakref.finalize(self, self._client.close)
+            self._client.event_hooks["response"] = [self._clock.note]
         return self._client
 
     @property
@@ -124,6 +141,10 @@ class SupabaseService:
         """What proves who asks."""
         key = self._key.get_secret_value()
         return {"apiKey": key, "Authorization": f"Bearer {key}"}
+
+    def server_time_s(self) -> float:
+        """Seconds since 1970 by the service's clock as of its last answer; else by this machine's."""
+        return time.time() + self._clock.ahead_s
 
     def close(self) -> None:
         """Free the connections; the next request makes new ones."""
@@ -162,7 +183,7 @@ class SupabaseService:
             attempt += 1
 
     def _pause(self, problem: Problem, attempt: int) -> float:
-        wanted = self._retries.first_wait_s * 2 ** (attempt - 1) * _JITTER.uniform(0.5, 1.5)
+        wanted = self._retries.first_wait_s * 2.0 ** (attempt - 1) * _JITTER.uniform(0.5, 1.5)
         return min(max(wanted, problem.retry_after_s or 0.0), self._retries.longest_wait_s)
 
     def _cleaned(self, problem: Problem) -> str:
@@ -214,6 +235,15 @@ def problem_of_response(response: httpx.Response) -> Problem:
     return Problem(status, code, message, _seconds(response.headers.get("retry-after")))
 
 
+def refusal_in(response: httpx.Response) -> httpx.HTTPStatusError:
+    """The error of a response that was read and is no success; redirects among them."""
+    import httpx
+
+    return httpx.HTTPStatusError(
+        f"HTTP {response.status_code}", request=response.request, response=response
+    )
+
+
 def _rule(problem: Problem, host: str) -> tuple[type[CryptoBotError], str]:
     """The error's class, and 'what must be; what to do'."""
     message, code = problem.message.lower(), problem.code.lower()
@@ -224,6 +254,8 @@ def _rule(problem: Problem, host: str) -> tuple[type[CryptoBotError], str]:
     for status, word, rule in _REFUSED:
         if problem.status == status and word in message:
             return SupabaseRefused, rule
+    if problem.status == 404 and code in ("", "internalerror"):
+        return SupabaseRefused, f"{host} must be a Supabase project, is not; check SUPABASE_URL"
     if problem.status == 404:
         return MissingObject, "the object must exist, did not; publish it, or ask for another"
     if problem.status == 409:

@@ -35,7 +35,7 @@ class _Part:
 
 
 _PARTS = (
-    _Part(add_training_commands, "crypto_bot.cli.trainer_commands", "TRAINER_COMMANDS"),
+    _Part(add_training_commands, "crypto_bot.cli.training_commands", "TRAINING_COMMANDS"),
     _Part(add_simulation_commands, "crypto_bot.cli.simulation_commands", "SIMULATION_COMMANDS"),
     _Part(add_registry_commands, "crypto_bot.cli.registry_commands", "REGISTRY_COMMANDS"),
 )

@@ -16,6 +16,7 @@ from typing import Any
 
 from crypto_bot.backtest.command import Result, complain, say
 from crypto_bot.backtest.examined import Learned
+from crypto_bot.backtest.file_training import FILE_FEATURES
 from crypto_bot.backtest.learning import learn
 from crypto_bot.backtest.per_symbol import start_or_resume
 from crypto_bot.backtest.recipes import Recipe, lightgbm_trainer, three_class
@@ -24,12 +25,12 @@ from crypto_bot.cli.simulation_backtest import figures_line
 from crypto_bot.cli.simulation_files import stamp_of
 from crypto_bot.cli.simulation_policies import PositionRule, costs_of, rule_as_json, trade_positions
 from crypto_bot.cli.simulation_rows import tested_stretch
-from crypto_bot.cli.trainer_commands import FEATURES
+from crypto_bot.cli.training_commands_files import check_writable
 from crypto_bot.config import Settings, load_settings
 from crypto_bot.core import Bars
 from crypto_bot.core.bars import symbol_slug
 from crypto_bot.core.errors import ConfigError, CryptoBotError, DataError
-from crypto_bot.core.files import check_writable, write_json
+from crypto_bot.core.files import write_json
 from crypto_bot.core.timeframes import iso_time
 from crypto_bot.journal import Run
 from crypto_bot.market import read_candles
@@ -45,7 +46,7 @@ _FLAGS = ("publish", "verbose", "json")
 def autobacktest(options: argparse.Namespace) -> tuple[int, Result]:
     """One look at the file with --once, else one every interval until SIGTERM or Ctrl-C."""
     settings = _settings(options)
-    check_writable(Path(options.outdir), option="--outdir")
+    check_writable(Path(options.outdir))
     if options.interval_sec <= 0:
         raise ConfigError(f"--interval-sec must be more than 0, was {options.interval_sec:g}")
     return _once(options, settings) if options.once else _repeat(options)
@@ -123,7 +124,7 @@ def _done(bench: Workbench, identity: Mapping[str, Any]) -> Run | None:
 def _turn(bench: Workbench, bars: Bars, options: argparse.Namespace, run_id: str) -> dict[str, Any]:
     """Walk forward, trade what was never seen, judge, publish if asked; the summary comes last."""
     trainer = lightgbm_trainer(bench, options.device_type)
-    recipe = Recipe(bars.symbol, trainer, three_class(bench), options.open_thr, FEATURES)
+    recipe = Recipe(bars.symbol, trainer, three_class(bench), options.open_thr, FILE_FEATURES)
     first, last = int(bars.open_time[0]), int(bars.close_time[-1])
     learned = learn(bench, [bars], recipe, run_id=run_id, start_ns=first, end_ns=last)
     rule = PositionRule(open_threshold=options.open_thr)

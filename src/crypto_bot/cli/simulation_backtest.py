@@ -22,11 +22,11 @@ from crypto_bot.cli.simulation_policies import (
     rule_as_json,
     trade_positions,
 )
+from crypto_bot.cli.training_commands_files import check_writable
 from crypto_bot.config import load_settings
 from crypto_bot.core import Bars
 from crypto_bot.core.arrays import PerBar
 from crypto_bot.core.errors import ConfigError, CryptoBotError, DataError
-from crypto_bot.core.files import check_writable
 from crypto_bot.core.timeframes import SECOND_NS, iso_time
 from crypto_bot.engine import CostOptions
 from crypto_bot.journal import Trial
@@ -39,7 +39,7 @@ def backtest(options: argparse.Namespace) -> tuple[int, Result]:
     """Trade a model on candles; figures of what it was taught on and of what it never saw apart."""
     settings = load_settings(options.config)
     folder = Path(options.outdir)
-    check_writable(folder, option="--outdir")
+    check_writable(folder)
     rule = rule_of(options)
     bars, quality = read_candles(options.file, symbol=options.symbol, timeframe=options.timeframe)
     say(options, f"{bars.symbol} {bars.timeframe}: {quality.summary()}")

@@ -14,6 +14,7 @@ import numpy as np
 
 from crypto_bot.backtest.command import Result, say
 from crypto_bot.backtest.examined import Learned
+from crypto_bot.backtest.file_training import FILE_FEATURES
 from crypto_bot.backtest.learning import conclude, examine_predictions
 from crypto_bot.backtest.per_symbol import start_or_resume
 from crypto_bot.backtest.recipes import Recipe, lightgbm_trainer
@@ -30,11 +31,11 @@ from crypto_bot.cli.simulation_search import (
     ranked,
     search,
 )
-from crypto_bot.cli.trainer_commands import FEATURES
+from crypto_bot.cli.training_commands_files import check_writable
 from crypto_bot.config import Settings, load_settings
 from crypto_bot.core import Bars
 from crypto_bot.core.errors import CryptoBotError, DataError
-from crypto_bot.core.files import check_writable, write_file, write_json
+from crypto_bot.core.files import write_file, write_json
 from crypto_bot.core.timeframes import iso_time
 from crypto_bot.journal import Trial, TrialKind
 from crypto_bot.market import read_candles
@@ -50,7 +51,7 @@ def optimize(options: argparse.Namespace) -> tuple[int, Result]:
     """Search, judge, write leaderboard.csv and best.json; publish the winner if asked."""
     settings = _settings(options)
     folder = Path(options.outdir)
-    check_writable(folder, option="--outdir")
+    check_writable(folder)
     whole, quality = read_candles(options.file, symbol=options.symbol, timeframe=options.timeframe)
     bars = whole[-options.limit_rows :]
     cut = cut_bars(bars, options.folds, options.val_len, options.gap)
@@ -136,7 +137,7 @@ def _judge(bench: Workbench, bars: Bars, cut: Cut, options: argparse.Namespace) 
     return Judge(
         bars,
         cut,
-        Recipe(recipe.symbol, trainer, recipe.labels, recipe.threshold, FEATURES),
+        Recipe(recipe.symbol, trainer, recipe.labels, recipe.threshold, FILE_FEATURES),
         gap=options.gap,
         costs=costs_of(bench.costs, fee_bps=options.fee_bps, slip_bps=options.slip_bps),
         sizing=bench.sizing,

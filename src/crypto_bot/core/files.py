@@ -34,11 +34,18 @@ def write_file(path: Path, content: bytes | str) -> None:
             os.fsync(file.fileno())
         publish_file(partial, path)
     except OSError as error:
-        if partial.exists():
-            partial.unlink()
+        _forget(partial)
         raise StorageError(
             f"{path} must be writable, was not: {error.strerror or error}"
         ) from error
+    except BaseException:
+        _forget(partial)  # Ctrl-C, too, leaves nothing half-written
+        raise
+
+
+def _forget(partial: Path) -> None:
+    if partial.exists():
+        partial.unlink()
 
 
 def publish_file(partial: Path, path: Path) -> None:
@@ -61,12 +68,3 @@ def sync_folder(folder: Path) -> None:
 def write_json(path: Path, value: Any) -> None:
     """`write_file` of readable JSON; NaN and infinity are refused (use None)."""
     write_file(path, json.dumps(value, indent=2, allow_nan=False, default=str) + "\n")
-
-
-def check_writable(folder: Path, *, option: str) -> None:
-    """StorageError before any work if a folder can never be written; it is not made yet."""
-    there = folder
-    while not there.exists() and there != there.parent:
-        there = there.parent
-    if not (there.is_dir() and os.access(there, os.W_OK)):
-        raise StorageError(f"{folder} must be writable, was not; choose another {option}")
