@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from crypto_bot.backtest.command import Result, complain, say
 from crypto_bot.backtest.examined import Learned
-from crypto_bot.backtest.file_training import FILE_FEATURES
+from crypto_bot.backtest.file_training import file_recipe, file_sha256
 from crypto_bot.backtest.learning import learn
 from crypto_bot.backtest.per_symbol import start_or_resume
-from crypto_bot.backtest.recipes import Recipe, lightgbm_trainer, three_class
 from crypto_bot.backtest.workbench import Workbench, open_workbench
 from crypto_bot.cli.simulation_backtest import figures_line
 from crypto_bot.cli.simulation_files import stamp_of
@@ -37,7 +36,6 @@ from crypto_bot.market import read_candles
 
 KIND = "autobacktest"
 _POLL_S, _GRACE_S = 0.2, 3.0
-_CHUNK = 2**20
 _WORDS = ("file", "symbol", "timeframe", "horizon", "hold", "open_thr", "limit_rows", "fee_bps")
 _MORE_WORDS = ("slip_bps", "device_type", "max_bin", "n_jobs", "outdir", "config")
 _FLAGS = ("publish", "verbose", "json")
@@ -71,7 +69,7 @@ def _settings(options: argparse.Namespace) -> Settings:
 
 
 def _once(options: argparse.Namespace, settings: Settings) -> tuple[int, Result]:
-    digest = _sha256(Path(options.file))
+    digest = file_sha256(Path(options.file))
     with open_workbench(settings, log="integrated_backtest", verbose=options.verbose) as bench:
         identity = {
             "symbol": options.symbol,
@@ -87,7 +85,7 @@ def _once(options: argparse.Namespace, settings: Settings) -> tuple[int, Result]
         bars, quality = read_candles(
             options.file, symbol=options.symbol, timeframe=options.timeframe
         )
-        if _sha256(Path(options.file)) != digest:
+        if file_sha256(Path(options.file)) != digest:
             raise DataError(f"{options.file} must not change while it is read, did; try again")
         say(options, f"{bars.symbol} {bars.timeframe}: {quality.summary()}")
         run_id = start_or_resume(bench, KIND, **identity)
@@ -101,17 +99,6 @@ def _once(options: argparse.Namespace, settings: Settings) -> tuple[int, Result]
     return 0, {"status": "trained", "run_id": run_id, **summary}
 
 
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    try:
-        with path.open("rb") as file:
-            while chunk := file.read(_CHUNK):
-                digest.update(chunk)
-    except OSError as error:
-        raise DataError(f"{path} must be readable, was not: {error.strerror or error}") from error
-    return digest.hexdigest()
-
-
 def _done(bench: Workbench, identity: Mapping[str, Any]) -> Run | None:
     """The run that did exactly this, on exactly these bytes; its summary must still be there."""
     wanted = {"fingerprint": bench.settings.fingerprint, **identity}
@@ -123,8 +110,7 @@ def _done(bench: Workbench, identity: Mapping[str, Any]) -> Run | None:
 
 def _turn(bench: Workbench, bars: Bars, options: argparse.Namespace, run_id: str) -> dict[str, Any]:
     """Walk forward, trade what was never seen, judge, publish if asked; the summary comes last."""
-    trainer = lightgbm_trainer(bench, options.device_type)
-    recipe = Recipe(bars.symbol, trainer, three_class(bench), options.open_thr, FILE_FEATURES)
+    recipe = replace(file_recipe(bench, bars.symbol), threshold=options.open_thr)
     first, last = int(bars.open_time[0]), int(bars.close_time[-1])
     learned = learn(bench, [bars], recipe, run_id=run_id, start_ns=first, end_ns=last)
     rule = PositionRule(open_threshold=options.open_thr)

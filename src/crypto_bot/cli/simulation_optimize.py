@@ -14,10 +14,9 @@ import numpy as np
 
 from crypto_bot.backtest.command import Result, say
 from crypto_bot.backtest.examined import Learned
-from crypto_bot.backtest.file_training import FILE_FEATURES
+from crypto_bot.backtest.file_training import file_recipe
 from crypto_bot.backtest.learning import conclude, examine_predictions
 from crypto_bot.backtest.per_symbol import start_or_resume
-from crypto_bot.backtest.recipes import Recipe, lightgbm_trainer
 from crypto_bot.backtest.trial_record import kept_returns
 from crypto_bot.backtest.workbench import Workbench, open_workbench
 from crypto_bot.cli.simulation_backtest import figures_line
@@ -132,12 +131,10 @@ def _run(
 
 
 def _judge(bench: Workbench, bars: Bars, cut: Cut, options: argparse.Namespace) -> Judge:
-    trainer = lightgbm_trainer(bench, options.device_type)
-    recipe = Recipe(bars.symbol, trainer, TrialSetting(15, 0.0015, 0.55, "gated").labels(), 0.55)
     return Judge(
         bars,
         cut,
-        Recipe(recipe.symbol, trainer, recipe.labels, recipe.threshold, FILE_FEATURES),
+        file_recipe(bench, bars.symbol),
         gap=options.gap,
         costs=costs_of(bench.costs, fee_bps=options.fee_bps, slip_bps=options.slip_bps),
         sizing=bench.sizing,
