@@ -42,7 +42,7 @@ from crypto_bot.engine import BacktestResult, SignalExit
 from crypto_bot.features import compute_features
 from crypto_bot.gate import Verdict, gather_evidence, judge, pool_results
 from crypto_bot.journal import Step, Trial, TrialKind
-from crypto_bot.registry import FolderRegistry
+from crypto_bot.registry import ModelRegistry
 from crypto_bot.splits import Split, split_dataset
 from crypto_bot.strategies import get_strategy
 from crypto_bot.training import TrainedModel, make_card, score_probabilities
@@ -413,7 +413,7 @@ def publish(
     return version
 
 
-def _was_promoted(registry: FolderRegistry, symbol: str, version: str, run_id: str) -> bool:
+def _was_promoted(registry: ModelRegistry, symbol: str, version: str, run_id: str) -> bool:
     """Whether this run has put the version into service before, whoever serves now."""
     served = {(entry.version, entry.run_id) for entry in registry.history(symbol)}
     return (version, run_id) in served

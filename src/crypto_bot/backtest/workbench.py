@@ -17,7 +17,7 @@ from crypto_bot.core.timeframes import Clock, SystemClock
 from crypto_bot.engine import CostOptions, ExitOptions, SizingOptions
 from crypto_bot.journal import Journal
 from crypto_bot.kernel_cache import kernels_were_cached
-from crypto_bot.registry import FolderRegistry, open_registry
+from crypto_bot.registry import FolderStore, ModelRegistry, ObjectStore, Signer
 from crypto_bot.trading import PaperOptions, RiskLimits
 
 _LOG = logging.getLogger(__name__)
@@ -32,13 +32,13 @@ class Workbench:
 
     settings: Settings
     journal: Journal
-    registry: FolderRegistry
-    simulated_registry: FolderRegistry
+    registry: ModelRegistry
+    simulated_registry: ModelRegistry
     gpu: Mapping[str, Any]
     log: Path
     clock: Clock = field(default_factory=SystemClock)
 
-    def registry_of(self, is_simulated: bool) -> FolderRegistry:
+    def registry_of(self, is_simulated: bool) -> ModelRegistry:
         """Models that learned from an invented market never stand beside those of a real one."""
         return self.simulated_registry if is_simulated else self.registry
 
@@ -79,10 +79,23 @@ class Workbench:
         return self.settings.explain_inactive(gpu=self.gpu)
 
 
-def open_registries(settings: Settings) -> tuple[FolderRegistry, FolderRegistry]:
+def open_registries(settings: Settings) -> tuple[ModelRegistry, ModelRegistry]:
     """The registry of real candles' models, and beside it that of simulated ones."""
-    folder = settings.registry.folder
-    return open_registry(folder), open_registry(folder + SIMULATED_SUFFIX)
+    signer = Signer.from_environment()
+    trusted = settings.registry.trusted_keys
+    real, simulated = (
+        ModelRegistry(
+            _open_store(settings, is_simulated=is_simulated), trusted_keys=trusted, signer=signer
+        )
+        for is_simulated in (False, True)
+    )
+    return real, simulated
+
+
+def _open_store(settings: Settings, *, is_simulated: bool) -> ObjectStore:
+    """Where `registry.store` says that models lie."""
+    suffix = SIMULATED_SUFFIX if is_simulated else ""
+    return FolderStore(Path(settings.registry.folder + suffix))
 
 
 @contextmanager
