@@ -104,7 +104,7 @@ def test_a_journal_opens_again_with_all_it_held(tmp_path):
         assert "j.sqlite" in repr(journal)
 
 
-@pytest.mark.parametrize("version", [0, 2, 99])
+@pytest.mark.parametrize("version", [0, 3, 99])
 def test_a_schema_of_another_version_is_refused(tmp_path, version):
     path = tmp_path / "j.sqlite"
     Journal(path).close()
@@ -112,7 +112,7 @@ def test_a_schema_of_another_version_is_refused(tmp_path, version):
     with connection:
         connection.execute("UPDATE journal_schema SET version = ?", (version,))
     connection.close()
-    with pytest.raises(StorageError, match=f"must have schema version 1, was {version}; open it"):
+    with pytest.raises(StorageError, match=f"must have schema version 2, was {version}; open it"):
         Journal(path)
 
 

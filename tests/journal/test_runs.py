@@ -22,9 +22,9 @@ def clock():
 
 
 @pytest.fixture
-def journal(tmp_path, clock):
+def journal(location, clock):
     tokens = (f"{number:06x}" for number in range(1, 1000))
-    with Journal(tmp_path / "j.sqlite", clock=clock, new_token=lambda: next(tokens)) as opened:
+    with Journal(location, clock=clock, new_token=lambda: next(tokens)) as opened:
         yield opened
 
 
@@ -95,13 +95,13 @@ def test_a_run_of_a_living_process_is_left_alone(journal, clock):
     assert journal.unfinished_runs() == []
 
 
-def test_a_run_of_a_dead_process_becomes_interrupted_and_can_go_on(journal, tmp_path):
+def test_a_run_of_a_dead_process_becomes_interrupted_and_can_go_on(journal, location):
     code = (
         "import sys; from crypto_bot.journal import Journal\n"
         "journal = Journal(sys.argv[1]); print(journal.start_run('demo', {'seed': 1}))"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path / "j.sqlite")],
+        [sys.executable, "-c", code, location],
         capture_output=True,
         text=True,
         check=True,
@@ -120,8 +120,75 @@ def test_a_run_of_a_dead_process_becomes_interrupted_and_can_go_on(journal, tmp_
 def test_a_process_that_took_a_dead_ones_number_is_not_mistaken_for_it(journal):
     run_id = journal.start_run("demo")
     with journal._writing() as connection:
+        connection.exec_driver_sql("UPDATE runs SET process = 'a machine before:1:2'")
+    assert [run.id for run in journal.unfinished_runs()] == [run_id]
+
+
+def test_a_run_of_an_older_schema_is_known_by_the_date_its_process_began(journal):
+    run_id = journal.start_run("demo")
+    with journal._writing() as connection:
+        connection.exec_driver_sql("UPDATE runs SET process = NULL")
+    assert journal.unfinished_runs() == []
+    with journal._writing() as connection:
         connection.exec_driver_sql("UPDATE runs SET process_started_at_ns = 12345")
     assert [run.id for run in journal.unfinished_runs()] == [run_id]
+
+
+def test_a_clock_that_was_set_does_not_make_a_process_another(journal, monkeypatch):
+    journal.start_run("demo")
+    monkeypatch.setattr("psutil.Process.create_time", lambda self: 12345.0)
+    assert journal.unfinished_runs() == []
+
+
+STEPS = """
+import os, signal, sys
+from crypto_bot.journal import Journal
+journal = Journal(sys.argv[1])
+run_id = journal.start_run("loop")
+with journal.step(run_id, "refresh") as step:
+    step.finish({"candles": 12})
+print(run_id, flush=True)
+with journal.step(run_id, "train"):
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_killed_step_is_interrupted_and_the_finished_ones_are_not_repeated(journal, location):
+    done = subprocess.run(
+        [sys.executable, "-c", STEPS, location], capture_output=True, text=True, check=False
+    )
+    run_id = done.stdout.strip()
+    assert [run.id for run in journal.unfinished_runs("loop")] == [run_id]
+    known = {step.name: (step.status, step.attempts) for step in journal.steps(run_id)}
+    assert known == {"refresh": (RunStatus.DONE, 1), "train": (RunStatus.INTERRUPTED, 1)}
+    journal.resume_run(run_id)
+    assert journal.step_result(run_id, "refresh") == {"candles": 12}
+    for name, was_done in (("refresh", True), ("train", False)):
+        with journal.step(run_id, name) as step:
+            assert step.is_done is was_done
+    assert {step.name: step.attempts for step in journal.steps(run_id)} == {
+        "refresh": 1,
+        "train": 2,
+    }
+
+
+def test_the_result_of_a_step_that_is_not_done_is_refused(journal):
+    run_id = journal.start_run("demo")
+    with pytest.raises(
+        DataError, match=f"step train of run {run_id} must be done, was never begun"
+    ):
+        journal.step_result(run_id, "train")
+    with pytest.raises(ValueError, match="bad"), journal.step(run_id, "train"):
+        raise ValueError("bad")
+    with pytest.raises(DataError, match="must be done, was failed"):
+        journal.step_result(run_id, "train")
+
+
+def test_a_step_that_was_told_to_stop_is_interrupted_and_not_failed(journal):
+    run_id = journal.start_run("demo")
+    with pytest.raises(KeyboardInterrupt), journal.step(run_id, "train"):
+        raise KeyboardInterrupt
+    assert [step.status for step in journal.steps(run_id)] == [RunStatus.INTERRUPTED]
 
 
 def test_a_run_of_another_machine_is_not_judged(journal):

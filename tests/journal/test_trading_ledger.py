@@ -17,8 +17,8 @@ DECISION = Decision("BTC/USDT", 100, 1, 0.7, "model", {"p_up": 0.7})
 
 
 @pytest.fixture
-def journal(tmp_path):
-    with Journal(tmp_path / "j.sqlite") as opened:
+def journal(location):
+    with Journal(location) as opened:
         yield opened
 
 

@@ -12,8 +12,8 @@ from crypto_bot.journal import Feedback, Journal, ModelEvent, Trial, TrialKind
 
 
 @pytest.fixture
-def journal(tmp_path):
-    with Journal(tmp_path / "j.sqlite", clock=ReplayClock(10**18)) as opened:
+def journal(location):
+    with Journal(location, clock=ReplayClock(10**18)) as opened:
         yield opened
 
 

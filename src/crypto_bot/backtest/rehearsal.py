@@ -48,7 +48,8 @@ _TRIED_BARS = 500
 class Trader:
     """Who trades the hold-out: a promoted model, or the best strategy when the gate said no.
 
-    `symbols` are the pairs it may trade: those a model learned from; None is every pair.
+    `symbols` are the pairs it may trade: those a model learned from; None is every pair. `version`
+    is the model's in the registry, None for a strategy.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Trader:
     is_model: bool
     why: str
     symbols: tuple[str, ...] | None = None
+    version: str | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from crypto_bot.backtest.gpu_accelerator import get_gpu_info
 from crypto_bot.backtest.logs import configure_logging
 from crypto_bot.config import Settings, load_settings, secret_values
 from crypto_bot.config.effects import compact_lines
+from crypto_bot.core.timeframes import Clock, SystemClock
 from crypto_bot.engine import CostOptions, ExitOptions, SizingOptions
 from crypto_bot.journal import Journal
 from crypto_bot.kernel_cache import kernels_were_cached
@@ -35,6 +36,7 @@ class Workbench:
     simulated_registry: FolderRegistry
     gpu: Mapping[str, Any]
     log: Path
+    clock: Clock = field(default_factory=SystemClock)
 
     def registry_of(self, is_simulated: bool) -> FolderRegistry:
         """Models that learned from an invented market never stand beside those of a real one."""
@@ -85,7 +87,11 @@ def open_registries(settings: Settings) -> tuple[FolderRegistry, FolderRegistry]
 
 @contextmanager
 def open_workbench(
-    config: str | Path | Mapping[str, Any] | Settings | None, *, log: str, verbose: bool = False
+    config: str | Path | Mapping[str, Any] | Settings | None,
+    *,
+    log: str,
+    verbose: bool = False,
+    clock: Clock | None = None,
 ) -> Iterator[Workbench]:
     """Read the settings, set up the logs, open journal and registry.
 
@@ -93,6 +99,7 @@ def open_workbench(
     ----------
     config : path, mapping, Settings or None    as for `load_settings`
     log : str                         'backtest' or 'integrated_backtest': the guide's log file
+    clock : Clock | None              what 'now' is; None: the machine's clock
     """
     settings = config if isinstance(config, Settings) else load_settings(config)
     logging_options = settings.logging
@@ -105,8 +112,9 @@ def open_workbench(
         secrets=secret_values(settings),
     )
     gpu = get_gpu_info()
-    with Journal(settings.journal.url) as journal:
-        bench = Workbench(settings, journal, *open_registries(settings), gpu, log_file)
+    clock = SystemClock() if clock is None else clock
+    with Journal(settings.journal.url, clock=clock) as journal:
+        bench = Workbench(settings, journal, *open_registries(settings), gpu, log_file, clock)
         for line in bench.inactive_lines():
             _LOG.info("%s", line)
         yield bench

@@ -1,4 +1,4 @@
-"""What the commands of `cointrainer` do: one candle file to one model, and a look into the registry."""
+"""What `cointrainer csv-train` does: one candle file to one model."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 import hashlib
 import io
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from csv import writer
 from pathlib import Path
 from typing import Any
@@ -18,17 +18,16 @@ from crypto_bot.backtest.examined import Learned
 from crypto_bot.backtest.learning import learn
 from crypto_bot.backtest.per_symbol import start_or_resume
 from crypto_bot.backtest.recipes import Recipe, lightgbm_trainer, three_class
-from crypto_bot.backtest.workbench import Workbench, open_registries, open_workbench
+from crypto_bot.backtest.workbench import Workbench, open_workbench
 from crypto_bot.config import Settings, load_settings
 from crypto_bot.core import Bars
 from crypto_bot.core.bars import symbol_slug
-from crypto_bot.core.errors import CryptoBotError, StorageError, nearest
+from crypto_bot.core.errors import CryptoBotError, StorageError
 from crypto_bot.core.files import write_file, write_json
 from crypto_bot.core.timeframes import iso_time
 from crypto_bot.features import TRAINER_FEATURES
 from crypto_bot.market import read_candles
 from crypto_bot.predictors import LIGHTGBM_FILE
-from crypto_bot.registry import VersionSummary, open_registry
 from crypto_bot.registry.latest import horizon_text
 
 FEATURES = tuple("obv_frac_20" if name == "obv" else name for name in TRAINER_FEATURES)
@@ -36,7 +35,6 @@ FEATURES = tuple("obv_frac_20" if name == "obv" else name for name in TRAINER_FE
 ACTIONS = {-1: "short", 0: "flat", 1: "long"}
 KIND = "csv-train"
 _SCHEMA_VERSION = "1"
-_SHOWN = ("sharpe", "total_return", "max_drawdown", "win_rate", "trades", "accuracy")
 
 
 def csv_train(options: argparse.Namespace) -> tuple[int, Result]:
@@ -68,53 +66,8 @@ def csv_train(options: argparse.Namespace) -> tuple[int, Result]:
     return 0, result
 
 
-def registry_list(options: argparse.Namespace) -> tuple[int, Result]:
-    """Versions of a symbol, best first; an empty list is an answer, not a failure."""
-    real, simulated = open_registries(load_settings(options.config))
-    registry = real if real.symbols() else simulated
-    ranked = registry.rank(options.symbol)
-    if ranked:
-        say(options, *_ranking_lines(options.symbol, ranked))
-    else:
-        known = registry.symbols()
-        held = f"; it holds {', '.join(known)}" if known else ""
-        say(
-            options,
-            f"registry '{registry.root}' holds no version of {options.symbol}{held}"
-            f"{nearest(options.symbol, known)}",
-        )
-    return 0, {
-        "symbol": options.symbol,
-        "registry": str(registry.root),
-        "versions": [summary.to_dict() for summary in ranked],
-    }
-
-
-def registry_smoke(options: argparse.Namespace) -> tuple[int, Result]:
-    """Write, list, read back and remove a small file below the registry's tmp folder."""
-    settings = load_settings(options.config)
-    registry = open_registry(settings.registry.folder)
-    smoke = registry.smoke(options.symbol)
-    say(
-        options,
-        f"registry '{registry.root}' works: {smoke.size_bytes} bytes written, listed, read back "
-        f"equal and removed in {smoke.seconds * 1000:.0f} ms",
-    )
-    if settings.ml_integration.supabase.is_configured:
-        say(options, "supabase is configured but not used: this version keeps models in a folder")
-    return 0, {
-        "symbol": smoke.symbol,
-        "registry": str(registry.root),
-        "key": smoke.key,
-        "size_bytes": smoke.size_bytes,
-        "seconds": smoke.seconds,
-    }
-
-
 TRAINER_COMMANDS: dict[str, Handler] = {
     "csv-train": csv_train,
-    "registry-list": registry_list,
-    "registry-smoke": registry_smoke,
 }
 
 
@@ -243,22 +196,6 @@ def _lines(result: Mapping[str, Any]) -> list[str]:
         f"registry: {'promoted, ' if result['promoted'] else ''}{stored}",
         *(f"written: {path}" for path in files),
     ]
-
-
-def _ranking_lines(symbol: str, ranked: Sequence[VersionSummary]) -> list[str]:
-    heads = "".join(f"{name:>14}" for name in _SHOWN)
-    lines = [f"{symbol}, best first", f"{'':>2} {'version':<34}{'stage':<10}{'gate':<6}{heads}"]
-    for place, summary in enumerate(ranked, start=1):
-        gate = {True: "yes", False: "no", None: "-"}[summary.gate_passed]
-        numbers = "".join(f"{_number(summary.metrics.get(name)):>14}" for name in _SHOWN)
-        mark = "  SIMULATED" if summary.is_simulated else ""
-        lines.append(
-            f"{place:>2} {summary.version:<34}{summary.stage:<10}{gate:<6}{numbers}"
-            f"  {summary.created_at or '-'}{mark}"
-        )
-        if summary.problem is not None:
-            lines.append(f"   damaged: {summary.problem}")
-    return lines
 
 
 def _number(value: float | None) -> str:

@@ -10,6 +10,7 @@ from typing import Self
 
 from crypto_bot.core.errors import StorageError
 from crypto_bot.core.timeframes import Clock, SystemClock
+from crypto_bot.journal.alarms import AlarmLedger
 from crypto_bot.journal.database import (
     Durability,
     database_url,
@@ -17,6 +18,8 @@ from crypto_bot.journal.database import (
     shown,
     storage_errors,
 )
+from crypto_bot.journal.leases import LeaseLedger
+from crypto_bot.journal.messages import MessageLedger
 from crypto_bot.journal.runs import RunLedger
 from crypto_bot.journal.trading import TradingLedger
 from crypto_bot.journal.trials import TrialLedger
@@ -26,7 +29,7 @@ def _token() -> str:
     return secrets.token_hex(3)
 
 
-class Journal(RunLedger, TrialLedger, TradingLedger):
+class Journal(RunLedger, TrialLedger, TradingLedger, LeaseLedger, MessageLedger, AlarmLedger):
     """The durable memory of every run.
 
     Parameters

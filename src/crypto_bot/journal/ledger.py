@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Select, Table, insert, select
+from sqlalchemy import BigInteger, Connection, Engine, Select, Table, cast, func, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import IntegrityError
 
 from crypto_bot.core.errors import DataError, StorageError
-from crypto_bot.core.timeframes import Clock
+from crypto_bot.core.timeframes import Clock, SystemClock
 from crypto_bot.journal.database import shown, storage_errors, writing
 from crypto_bot.journal.records import to_json
 
@@ -36,6 +36,16 @@ class Ledger:
             except IntegrityError as error:
                 raise self._refused(error) from error
 
+    def _now_ns(self, connection: Connection) -> int:
+        """Now by the one clock all writers share: the server's, unless the journal was given one."""
+        if connection.dialect.name == "postgresql" and isinstance(self._clock, SystemClock):
+            seconds = func.extract("epoch", func.clock_timestamp())
+            return (
+                int(connection.execute(select(cast(seconds * 1_000_000, BigInteger))).scalar_one())
+                * 1000
+            )
+        return self._clock.now_ns()
+
     def _read(self, query: Select[Any]) -> list[Row]:
         with storage_errors(self._url), self._engine.connect() as connection:
             return [dict(row) for row in connection.execute(query).mappings()]
@@ -50,11 +60,7 @@ class Ledger:
         if not rows:
             return 0
         with self._writing() as connection:
-            added = insert_new(connection, table, rows, key)
-            if added < len(rows):
-                for row in rows:
-                    _require_same(connection, table, row, key)
-        return added
+            return add_once(connection, table, rows, key)
 
     def _refused(self, error: IntegrityError) -> DataError | StorageError:
         fault = str(error.orig)
@@ -64,6 +70,15 @@ class Ledger:
                 "call start_run first, and record_orders before record_fills"
             )
         return StorageError(f"{shown(self._url)} must accept this record, was refused: {fault}")
+
+
+def add_once(connection: Connection, table: Table, rows: Sequence[Row], key: Sequence[str]) -> int:
+    """Add the rows whose key is new; StorageError where one is there with other content."""
+    added = insert_new(connection, table, rows, key) if rows else 0
+    if added < len(rows):
+        for row in rows:
+            _require_same(connection, table, row, key)
+    return added
 
 
 def insert_new(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -15,7 +14,8 @@ import crypto_bot
 from crypto_bot.core.errors import DataError
 from crypto_bot.core.timeframes import SECOND_NS
 from crypto_bot.journal import tables
-from crypto_bot.journal.ledger import Ledger, matching
+from crypto_bot.journal.ledger import Ledger, Row, matching
+from crypto_bot.journal.processes import host_name, identity, is_alive
 from crypto_bot.journal.records import Run, RunStatus, Step
 
 
@@ -123,7 +123,8 @@ class RunLedger(Ledger):
 
         The body asks `step.is_done` first: True after a restart means use `step.result` and do
         nothing. Otherwise it works and may keep a result by `step.finish(result)`. An exception marks
-        the step failed and goes on its way.
+        the step failed, a stop (KeyboardInterrupt, SystemExit) interrupted, and goes on its way. A
+        step whose process was killed is interrupted as soon as its run is seen to be.
         """
         step = self._begin_step(run_id, name)
         if step.is_done:
@@ -133,7 +134,8 @@ class RunLedger(Ledger):
             yield step
         except BaseException as error:
             step.result = {"error": f"{type(error).__name__}: {error}"}
-            self._end_step(step, RunStatus.FAILED)
+            is_fault = isinstance(error, Exception)  # and no signal to stop
+            self._end_step(step, RunStatus.FAILED if is_fault else RunStatus.INTERRUPTED)
             raise
         self._end_step(step, RunStatus.DONE)
 
@@ -142,6 +144,17 @@ class RunLedger(Ledger):
         query = matching(tables.steps, {"run_id": run_id})
         rows = self._read(query.order_by(tables.steps.c.started_at_ns, tables.steps.c.name))
         return [Step(**{**row, "status": RunStatus(row["status"])}) for row in rows]
+
+    def step_result(self, run_id: str, name: str) -> Any:
+        """What a finished step came to; DataError for a step that is not done.
+
+        None for a step that finished without a result: ask `is_done` of `step` to tell.
+        """
+        rows = self._read(matching(tables.steps, {"run_id": run_id, "name": name}))
+        status = rows[0]["status"] if rows else "never begun"
+        if status != RunStatus.DONE:
+            raise DataError(f"step {name} of run {run_id} must be done, was {status}")
+        return rows[0]["result"]
 
     def _begin_step(self, run_id: str, name: str) -> Step:
         table, now_ns = tables.steps, self._clock.now_ns()
@@ -183,7 +196,7 @@ class RunLedger(Ledger):
 
 
 def _run(row: dict[str, Any]) -> Run:
-    known = {name: value for name, value in row.items() if name != "process_started_at_ns"}
+    known = {name: row[name] for name in Run.__dataclass_fields__}
     return Run(**{**known, "status": RunStatus(row["status"])})
 
 
@@ -198,17 +211,18 @@ def _change(connection: Connection, run_id: str, **values: Any) -> None:
     connection.execute(update(tables.runs).where(tables.runs.c.id == run_id), values)
 
 
-def _ours() -> dict[str, Any]:
+def _ours() -> Row:
     return {
         "status": RunStatus.RUNNING.value,
         "pid": os.getpid(),
         "process_started_at_ns": _process_started_at_ns(os.getpid()),
-        "host": socket.gethostname(),
+        "process": identity(os.getpid()),
+        "host": host_name(),
     }
 
 
 def _process_started_at_ns(pid: int) -> int:
-    """Start of a process, 0 when there is none: tells a process from a later one of the same id."""
+    """Date a process started, 0 when there is none; moves when the machine's clock is set."""
     import psutil
 
     try:
@@ -217,13 +231,26 @@ def _process_started_at_ns(pid: int) -> int:
         return 0
 
 
+def _is_at_work(run: Any) -> bool:
+    if run.process is not None:
+        return is_alive(int(run.pid), str(run.process))
+    # A row of schema 1. The date read twice may differ by a clock tick.
+    return abs(_process_started_at_ns(int(run.pid)) - int(run.process_started_at_ns)) <= SECOND_NS
+
+
 def _mark_dead(connection: Connection, now_ns: int) -> None:
-    """Runs 'running' in a process of this machine that is gone were interrupted."""
-    runs = tables.runs
-    query = select(runs.c.id, runs.c.pid, runs.c.process_started_at_ns).where(
-        runs.c.status == RunStatus.RUNNING.value, runs.c.host == socket.gethostname()
+    """Runs 'running' in a process of this host that is gone were interrupted, and so were their steps."""
+    runs, steps = tables.runs, tables.steps
+    query = select(runs.c.id, runs.c.pid, runs.c.process, runs.c.process_started_at_ns).where(
+        runs.c.status == RunStatus.RUNNING.value, runs.c.host == host_name()
     )
-    for run_id, pid, started_at_ns in connection.execute(query).all():
-        # The start time read twice may differ by a clock tick.
-        if abs(_process_started_at_ns(pid) - started_at_ns) > SECOND_NS:
-            _change(connection, run_id, status=RunStatus.INTERRUPTED.value, finished_at_ns=now_ns)
+    for run in connection.execute(query).all():
+        if not _is_at_work(run):
+            ended = {"status": RunStatus.INTERRUPTED.value, "finished_at_ns": now_ns}
+            _change(connection, run.id, **ended)
+            connection.execute(
+                update(steps).where(
+                    steps.c.run_id == run.id, steps.c.status == RunStatus.RUNNING.value
+                ),
+                ended,
+            )

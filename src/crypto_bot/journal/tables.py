@@ -21,9 +21,10 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     event,
+    text,
 )
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 metadata = MetaData()
 _Counter = BigInteger().with_variant(Integer, "sqlite")
@@ -54,6 +55,8 @@ runs = Table(
     Column("finished_at_ns", BigInteger),
     Column("pid", Integer, nullable=False),
     Column("process_started_at_ns", BigInteger, nullable=False),
+    # The process by processes.identity; rows of schema 1 have the date above only.
+    Column("process", String(128)),
     Column("host", String(255), nullable=False),
     Column("config", JSON, nullable=False),
     Column("data_fingerprint", String(64), nullable=False),
@@ -165,6 +168,63 @@ feedback = Table(
     Column("detail", JSON, nullable=False),
     Column("recorded_at_ns", BigInteger, nullable=False),
     Index("feedback_by_symbol", "symbol"),
+)
+
+leases = Table(
+    "leases",
+    metadata,
+    Column("name", String(128), primary_key=True),
+    Column("fence", BigInteger, nullable=False),
+    Column("is_held", Boolean, nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("process", String(128), nullable=False),
+    Column("host", String(255), nullable=False),
+    Column("taken_at_ns", BigInteger, nullable=False),
+    Column("renewed_at_ns", BigInteger, nullable=False),
+    Column("lease_s", Float, nullable=False),
+)
+
+messages = Table(
+    "messages",
+    metadata,
+    _number(),
+    Column("kind", String(64), nullable=False),
+    Column("event_id", String(128), nullable=False),
+    Column("run_id", String(32), ForeignKey("runs.id")),
+    Column("body", JSON, nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("next_try_at_ns", BigInteger, nullable=False),
+    Column("last_error", Text, nullable=False),
+    Column("recorded_at_ns", BigInteger, nullable=False),
+    UniqueConstraint("kind", "event_id"),
+    Index("messages_by_status", "status", "next_try_at_ns"),
+)
+
+alarms = Table(
+    "alarms",
+    metadata,
+    _number(),
+    _run_id(),
+    Column("symbol", String(64), nullable=False),
+    Column("kind", String(64), nullable=False),
+    Column("action", String(32), nullable=False),
+    Column("detail", JSON, nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("outcome", Text, nullable=False),
+    Column("raised_at_ns", BigInteger, nullable=False),
+    Column("ended_at_ns", BigInteger),
+    Index("alarms_by_run", "run_id"),
+    Index("alarms_by_symbol", "symbol"),
+    # At most one open alarm of a kind and symbol; the partial index also finds the open ones.
+    Index(
+        "alarms_open",
+        "symbol",
+        "kind",
+        unique=True,
+        sqlite_where=text("status = 'open'"),
+        postgresql_where=text("status = 'open'"),
+    ),
 )
 
 _REFUSAL = "trials are only ever added"
