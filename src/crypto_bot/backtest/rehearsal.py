@@ -38,6 +38,7 @@ from crypto_bot.trading import (
     PaperSession,
     TradedSymbol,
 )
+from crypto_bot.trading.live import TRADED
 
 _LOG = logging.getLogger(__name__)
 POOLED = "ALL"
@@ -106,6 +107,7 @@ def rehearse(
         _traded(universe, trader), trader.maker, start_ns, universe.funding
     )
     options = bench.paper_options(trader.exits)
+    _say_version(bench, run_id, trader, stretches)
     session = PaperSession(
         stretches,
         options=options,
@@ -145,6 +147,21 @@ def rehearse(
     order = exit_order(bench.settings, universe, stretches, options)
     _LOG.info("%s", order.describe())
     return Rehearsal(trader, stretches, paper, found, look, recommend(look), order, watched)
+
+
+def _say_version(
+    bench: Workbench, run_id: str, trader: Trader, stretches: Sequence[TradedSymbol]
+) -> None:
+    """Which model version decides, before its first order: the orders of this run are its own."""
+    if trader.version is None:
+        return
+    said = bench.journal.model_events(run_id=run_id, event=TRADED)
+    known = {(event.symbol, event.version) for event in said}
+    for traded in stretches:
+        symbol = traded.bars.symbol
+        if (symbol, trader.version) not in known:
+            detail = {"timeframe": traded.bars.timeframe}
+            bench.journal.model_event(run_id, symbol, trader.version, TRADED, detail)
 
 
 def _traded(universe: Universe, trader: Trader) -> list[Bars]:
