@@ -9,11 +9,12 @@ import pytest
 
 from crypto_bot.backtest.live_evidence import Champion, period_returns
 from crypto_bot.backtest.live_feedback import KIND, SessionRemedies, Watched, live_evidence, look
+from crypto_bot.backtest.live_picture import FILE, live_picture
 from crypto_bot.backtest.own_slippage import charged, slippage_notes
 from crypto_bot.backtest.promises import Promise, promise_file, promise_of
 from crypto_bot.core.errors import StorageError
 from crypto_bot.engine import ExitOptions, exits_for
-from crypto_bot.feedback import FindingKind, take_a_look
+from crypto_bot.feedback import FindingKind, LiveEvidence, take_a_look
 from crypto_bot.trading import ModelDecisions, PaperSession, TradedSymbol, expected_backtest
 from drifting_streams import FIRST_NS, drawn, trades
 from paper_markets import NO_LIMITS, ModelLike, market
@@ -288,3 +289,13 @@ def test_measured_slippage_is_charged_where_asked_for_and_kept_with_the_run(tmp_
     with small_bench(tmp_path / "off") as bench:
         assert charged(bench, "none", Candles) is bench
         assert slippage_notes(bench) == ()
+
+
+def test_a_look_leaves_its_picture_in_the_folder_of_the_run(tmp_path, session):
+    with small_bench(tmp_path, **SMALL) as bench:
+        run_id = bench.journal.start_run("live", {})
+        options, paper = traded(bench, session, run_id)
+        watched = Watched(options, promised(paper, 0.05), champion())
+        look(bench, run_id, watched, session, paper, folder=tmp_path)
+    assert (tmp_path / FILE).read_bytes().startswith(b"\x89PNG")
+    assert live_picture(take_a_look(LiveEvidence("ALL"))).startswith(b"\x89PNG")

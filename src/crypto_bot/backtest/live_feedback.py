@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from crypto_bot.backtest.live_evidence import (
@@ -21,6 +22,7 @@ from crypto_bot.backtest.live_evidence import (
     seen_so_far,
     slippage_of,
 )
+from crypto_bot.backtest.live_picture import write_live_picture
 from crypto_bot.backtest.promises import Promise
 from crypto_bot.backtest.workbench import Workbench
 from crypto_bot.feedback import (
@@ -142,6 +144,7 @@ def look(
     *,
     remedies: Remedies | None = None,
     size_before: float | None = None,
+    folder: Path | None = None,
 ) -> Looked:
     """Look at a session once: write down what is found, raise and clear alarms, act on them.
 
@@ -153,6 +156,7 @@ def look(
     paper : PaperResult             of the session so far; its last close is the look's time
     remedies : Remedies | None      None, or `feedback.act` off: alarms are written and stay open
     size_before : float | None      `size` of the look before; None after a start
+    folder : Path | None            where the picture of the session is written, see `live_picture`
 
     Notes
     -----
@@ -195,7 +199,10 @@ def look(
             shrink_to_frac=options.shrink_to_frac,
             size_before=size_before,
         )
-    return Looked(standing(bench, watched.symbol), size, found)
+    alarms = standing(bench, watched.symbol)
+    if folder is not None:
+        write_live_picture(folder, found, alarms, options=options, is_simulated=paper.is_simulated)
+    return Looked(alarms, size, found)
 
 
 def live_evidence(
