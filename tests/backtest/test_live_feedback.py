@@ -12,6 +12,7 @@ from crypto_bot.backtest.live_feedback import KIND, SessionRemedies, Watched, li
 from crypto_bot.backtest.live_picture import FILE, live_picture
 from crypto_bot.backtest.own_slippage import charged, slippage_notes
 from crypto_bot.backtest.promises import Promise, promise_file, promise_of
+from crypto_bot.backtest.serving import champion_in_service
 from crypto_bot.core.errors import StorageError
 from crypto_bot.engine import ExitOptions, exits_for
 from crypto_bot.feedback import FindingKind, LiveEvidence, take_a_look
@@ -20,7 +21,7 @@ from drifting_streams import FIRST_NS, drawn, trades
 from paper_markets import NO_LIMITS, ModelLike, market
 from paper_markets import split as split_bars
 from small_runs import small_bench
-from toy_model import toy_card
+from toy_model import PASSED, toy_card, toy_files, toy_registry
 
 EXITS = ExitOptions(stop_loss_frac=0.02, take_profit_frac=0.03)
 HISTORY, LIVE = 2_500, 700
@@ -109,6 +110,7 @@ def test_a_session_as_promised_is_written_down_without_an_alarm(tmp_path, sessio
     assert kept.detail["calibration"]["rows"] > 1_000
     assert kept.detail["predictions"][0]["p_value"] is not None
     assert kept.detail["drift"]
+    assert len(kept.detail["trades"]["realised"]) == kept.detail["score"]["trades"]
     assert sum(len(each) for each in paper.trades.values()) > 30
 
 
@@ -299,3 +301,23 @@ def test_a_look_leaves_its_picture_in_the_folder_of_the_run(tmp_path, session):
         look(bench, run_id, watched, session, paper, folder=tmp_path)
     assert (tmp_path / FILE).read_bytes().startswith(b"\x89PNG")
     assert live_picture(take_a_look(LiveEvidence("ALL"))).startswith(b"\x89PNG")
+
+
+def test_the_champion_comes_with_the_version_before_it(tmp_path, session):
+    exits = {"signal_exit": "flat"}
+    with small_bench(tmp_path) as bench:
+        registry = toy_registry(tmp_path / "toys")
+        bench = replace(bench, registry=registry)
+        assert champion_in_service(bench, "BTC/USDT", is_simulated=False) is None
+        versions = []
+        for up in (0.6, 0.7, 0.8):
+            card = toy_card(thresholds={"open": up}, trading=exits)
+            versions.append(registry.publish("BTC/USDT", toy_files(up), card))
+            registry.promote("BTC/USDT", versions[-1], PASSED)
+        found = champion_in_service(bench, "BTC/USDT", is_simulated=False)
+        assert (found.version, found.previous.version) == (versions[2], versions[1])
+        hands = SessionRemedies(bench, Session(), "run", found)
+        assert hands.roll_back(versions[2], "why") == f"{versions[1]} is in service again"
+        assert hands.roll_back(versions[2], "why") == f"{versions[2]} is no longer in service"
+        back = champion_in_service(bench, "BTC/USDT", is_simulated=False)
+        assert (back.version, back.previous.version) == (versions[1], versions[0])
