@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -177,7 +178,7 @@ def _figures(
         "trainings": len(trained),
         "hours_between_trainings": [
             round((b.started_at_ns - (a.finished_at_ns or 0)) / HOUR_NS, 2)
-            for b, a in zip(trained, trained[1:], strict=False)
+            for b, a in pairwise(trained)
         ],
         "resident_mb_first_quarter": round(float(np.median(seen.resident_mb[:quarter])), 1),
         "resident_mb_last_quarter": round(float(np.median(seen.resident_mb[-quarter:])), 1),
