@@ -118,7 +118,7 @@ class LiveTrading:
                 bars = self._candles.closed(
                     trading.symbols,
                     trading.timeframe,
-                    after={name: trading.since_ns for name in trading.symbols}
+                    after=dict.fromkeys(trading.symbols, trading.since_ns)
                     | trading.session.last_closes,
                     until_ns=close_ns,
                 )
@@ -178,7 +178,7 @@ class LiveTrading:
         bars = self._candles.stored(
             trading.symbols,
             trading.timeframe,
-            after={name: trading.since_ns for name in trading.symbols},
+            after=dict.fromkeys(trading.symbols, trading.since_ns),
             until_ns=self._bench.clock.now_ns(),
         )
         try:
@@ -200,7 +200,7 @@ class LiveTrading:
         history = self._candles.stored(
             symbols,
             trader.timeframe,
-            after={name: config["history_from_ns"] for name in symbols},
+            after=dict.fromkeys(symbols, config["history_from_ns"]),
             until_ns=config["since_ns"],
         )
         live = [
