@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager
 from dataclasses import fields, replace
 from functools import partial
 from itertools import pairwise
+from typing import Any
 
 from crypto_bot.backtest.champions import TERMS, champion_evidence
 from crypto_bot.backtest.examined import Examined, Learned
@@ -143,6 +144,40 @@ def _examine_fixed(
         baseline,
         funding,
     )
+
+
+def examine_predictions(
+    bench: Workbench,
+    recipe: Recipe,
+    dataset: Dataset,
+    predictions: OutOfSample,
+    bars: Sequence[Bars],
+    *,
+    run_id: str,
+    notes: Mapping[str, Any] | None = None,
+) -> Examined:
+    """Trade predictions of rows their models never saw, and count them as one trial.
+
+    Parameters
+    ----------
+    dataset, bars : what the predictions were made of
+    notes : kept with the verdict, JSON-ready
+    """
+    results = trade(bench, recipe, dataset, predictions, bars)
+    examined = Examined(
+        recipe,
+        dataset,
+        predictions,
+        results,
+        pool_results(results),
+        score_probabilities(dataset.labels, predictions.probabilities, dataset.classes),
+        (),
+        tuple(bars),
+        class_baseline(dataset, predictions),
+        notes=notes or {},
+    )
+    _count_trial(bench, run_id, examined)
+    return examined
 
 
 def _step(

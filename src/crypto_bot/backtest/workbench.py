@@ -135,6 +135,7 @@ def open_workbench(
     *,
     log: str,
     verbose: bool = False,
+    foreground: bool = False,
     clock: Clock | None = None,
 ) -> Iterator[Workbench]:
     """Read the settings, set up the logs, open journal and registry.
@@ -143,6 +144,7 @@ def open_workbench(
     ----------
     config : path, mapping, Settings or None    as for `load_settings`
     log : str                         'backtest' or 'integrated_backtest': the guide's log file
+    foreground : bool                 a loop that is watched: its log is on stdout too
     clock : Clock | None              what 'now' is; None: the machine's clock
     """
     settings = config if isinstance(config, Settings) else load_settings(config)
@@ -154,6 +156,8 @@ def open_workbench(
         max_bytes=int(logging_options.max_megabytes * 2**20),
         files_kept=logging_options.files_kept,
         secrets=secret_values(settings),
+        log_format=settings.operations.log_format,
+        foreground=foreground,
     )
     gpu = get_gpu_info()
     clock = SystemClock() if clock is None else clock
