@@ -65,6 +65,7 @@ class SupabaseDouble:
         self.watch: Callable[[str, str], None] | None = None
         self.gate = threading.Event()
         self.gate.set()
+        self._late: list[tuple[Request, str]] = []
         self._storage = StorageRoutes(self.buckets, self.secret)
         self._server: _Server | None = None
         self._thread: threading.Thread | None = None
@@ -126,6 +127,9 @@ class SupabaseDouble:
         """The response, or None for a connection that ends without one."""
         if fault is not None and fault.kind == "drop_before":
             return None
+        if fault is not None and fault.kind == "late":
+            self._late.append((request, route))
+            return None
         if fault is not None and fault.kind == "hang":
             fault.let_go.wait(30)
             return None
@@ -137,6 +141,11 @@ class SupabaseDouble:
         found = self._work(request, route)
         self._tell("after", route)
         return None if fault is not None and fault.kind == "drop_after" else found
+
+    def catch_up(self) -> list[int]:
+        """Do the requests that were late, now; their HTTP statuses."""
+        late, self._late = self._late, []
+        return [self._work(request, route).status for request, route in late]
 
     def _tell(self, moment: str, route: str) -> None:
         self.gate.wait(30)
