@@ -15,7 +15,7 @@ from crypto_bot.backtest.turn import KIND, run_turn
 from crypto_bot.backtest.workbench import Workbench
 from crypto_bot.config import Settings
 from crypto_bot.core.timeframes import HOUR_NS, Clock, SystemClock, iso_time
-from crypto_bot.journal import Journal, Run, TrialKind
+from crypto_bot.journal import Journal, TrialKind
 from crypto_bot.journal.database import database_url
 
 _LOG = logging.getLogger(__name__)
@@ -40,8 +40,11 @@ def last_trained(journal: Journal) -> int | None:
 
     Failed and interrupted runs do not count, nor do turns with learning switched off.
     """
-    found = (_newest(journal, kind) for kind in (KIND, TRAINING))
-    return max((ended for ended in found if ended is not None), default=None)
+    runs = (
+        journal.last_run(kind, status="done", tried=TrialKind.MODEL) for kind in (KIND, TRAINING)
+    )
+    ends = (run.finished_at_ns for run in runs if run is not None)
+    return max((end for end in ends if end is not None), default=None)
 
 
 def is_due(settings: Settings, last_ns: int | None, now_ns: int) -> bool:
@@ -123,17 +126,6 @@ def run_loop(
         hours = min(LOOK_HOURS, bench.settings.schedule.retrain_interval_hours)
         repeat(look, hours=hours, announce=announce, stop=stop)
     return done
-
-
-def _newest(journal: Journal, kind: str) -> int | None:
-    for run in journal.runs(kind, status="done"):
-        if _has_trained(journal, run):
-            return run.finished_at_ns
-    return None
-
-
-def _has_trained(journal: Journal, run: Run) -> bool:
-    return journal.trials_count(run_id=run.id, kind=TrialKind.MODEL) > 0
 
 
 def _words(settings: Settings, last_ns: int | None) -> str:
