@@ -160,7 +160,17 @@ def test_the_journal_holds_the_whole_run_under_one_id(turn, journal):
     assert run.is_simulated
     assert run.data_fingerprint == turn.summary["data_hash"]
     assert run.summary["paper"] == turn.summary["paper"]
-    assert [step.name for step in journal.steps(run.id)] == ["candles", "sweep", "models", "paper"]
+    names = [step.name for step in journal.steps(run.id)]
+    parts = ("dataset", "train", "validate", "gate", "publish")
+    assert [name for name in names if name.split()[0] not in parts] == [
+        "candles",
+        "sweep",
+        "models",
+        "paper",
+    ]
+    for trainer in ("lightgbm", "random_forest"):
+        own = [name.split()[0] for name in names if name.split()[1:2] == [trainer]]
+        assert own == list(parts)
     assert all(step.status is RunStatus.DONE for step in journal.steps(run.id))
     sweep = turn.summary["sweep"]["backtests"]
     assert journal.trials_count(run_id=run.id, kind=TrialKind.BACKTEST) == sweep

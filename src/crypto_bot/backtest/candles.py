@@ -100,6 +100,7 @@ def gather_candles(
     data: str | None = None,
     symbols: Sequence[str] | None = None,
     timeframes: Sequence[str] | None = None,
+    until_ns: int | None = None,
 ) -> Universe:
     """Find the candles of a run, in this order: `data`, the store, the exchange, a simulation.
 
@@ -110,6 +111,7 @@ def gather_candles(
     symbols : sequence | None  restrict to these, in any usual spelling, else to `data.symbols` of
                                the settings; an unknown one is refused with the nearest name
     timeframes : sequence | None    those that `Universe.at` will be asked for; else the settings'
+    until_ns : int | None      only candles that had closed then; None: all there are
 
     Raises
     ------
@@ -124,18 +126,19 @@ def gather_candles(
     store = BarStore(settings.data.store_folder)
     chosen = _usual_spelling(symbols or settings.data.symbols) or None
     if data is not None:
-        return _from_folder(settings, store, Path(data), chosen)
+        return _from_folder(settings, store, Path(data), chosen, until_ns)
     is_stored = bool(store.catalog())
     if is_stored and not is_unfinished(store):
-        return _select(settings, store, chosen, f"store {store.root} (re-used)")
+        return _select(settings, store, chosen, f"store {store.root} (re-used)", until_ns=until_ns)
     try:
-        return _from_exchange(settings, store, chosen)
+        return _from_exchange(settings, store, chosen, until_ns)
     except ExchangeUnreachable as error:
         if not is_stored:
             _LOG.warning("SIMULATED market: %s; every number is made from invented candles", error)
-            return _simulated(settings, chosen, str(error))
+            return _simulated(settings, chosen, str(error), until_ns)
         note = f"the last download was cut short and cannot go on: {error}"
-        return _noted(_select(settings, store, chosen, f"store {store.root} (re-used)"), note)
+        found = _select(settings, store, chosen, f"store {store.root} (re-used)", until_ns=until_ns)
+        return _noted(found, note)
 
 
 def _usual_spelling(symbols: Sequence[str]) -> Sequence[str]:
@@ -154,7 +157,11 @@ def stored_candles(settings: Settings, symbols: Sequence[str] | None = None) -> 
 
 
 def _from_folder(
-    settings: Settings, store: BarStore, folder: Path, symbols: Sequence[str] | None
+    settings: Settings,
+    store: BarStore,
+    folder: Path,
+    symbols: Sequence[str] | None,
+    until_ns: int | None,
 ) -> Universe:
     refused = []
     try:
@@ -174,7 +181,14 @@ def _from_folder(
     named = sorted({outcome.symbol for outcome in usable})
     known = sum(outcome.status is ImportStatus.ALREADY_STORED for outcome in usable)
     origin = f"{folder} ({len(usable) - known} files imported, {known} already stored)"
-    universe = _select(settings, store, symbols or named, origin, is_choice=symbols is not None)
+    universe = _select(
+        settings,
+        store,
+        symbols or named,
+        origin,
+        is_choice=symbols is not None,
+        until_ns=until_ns,
+    )
     refused += [f"{o.file.name}: {o.error}" for o in outcomes if o.status is ImportStatus.REFUSED]
     skipped = {o.symbol for o in outcomes if o.status is ImportStatus.SKIPPED and o.timeframe}
     unused = skipped - {*named, ""}
@@ -196,15 +210,23 @@ def _bars_of(settings: Settings, days: int) -> int:
     return days * DAY_NS // timeframe_ns(settings.data.base_timeframe)
 
 
-def _from_exchange(settings: Settings, store: BarStore, symbols: Sequence[str] | None) -> Universe:
+def _from_exchange(
+    settings: Settings, store: BarStore, symbols: Sequence[str] | None, until_ns: int | None
+) -> Universe:
     outcomes = download_universe(settings, store, symbols)
     failed = [f"{o.symbol}: download incomplete: {o.error}" for o in outcomes if o.error]
     origin = f"{settings.data.exchange}, downloaded now"
-    return _noted(_select(settings, store, symbols, origin), *failed)
+    return _noted(_select(settings, store, symbols, origin, until_ns=until_ns), *failed)
 
 
-def _simulated(settings: Settings, symbols: Sequence[str] | None, reason: str) -> Universe:
-    universe = _select(settings, _simulated_store(settings), symbols, "an invented market")
+def _simulated(
+    settings: Settings,
+    symbols: Sequence[str] | None,
+    reason: str,
+    until_ns: int | None = None,
+) -> Universe:
+    store = _simulated_store(settings)
+    universe = _select(settings, store, symbols, "an invented market", until_ns=until_ns)
     return replace(universe, notes=(f"SIMULATED market: {reason}", *universe.notes))
 
 
@@ -232,6 +254,7 @@ def _select(
     origin: str,
     *,
     is_choice: bool = True,
+    until_ns: int | None = None,
 ) -> Universe:
     catalog = store.catalog()
     timeframe, notes = _base_timeframe(settings, catalog, symbols)
@@ -251,7 +274,8 @@ def _select(
     days = {timeframe: warm_up_days(timeframe)}
     days |= {name: warm_up_days(name) for name in coarser(settings.timeframes, timeframe)}
     pieces = [
-        _load(store, series[name], timeframe, settings.lookback_days, days) for name in chosen
+        _load(store, series[name], timeframe, settings.lookback_days, days, until_ns)
+        for name in chosen
     ]
     loaded = [bars for bars, _ in pieces]
     filled = [bars for bars in loaded if len(bars)]
@@ -356,17 +380,38 @@ def _finest_series(catalog: Sequence[CatalogEntry], timeframe: str) -> dict[str,
     return found
 
 
+def stored_series(
+    store: BarStore, timeframe: str, symbols: Sequence[str]
+) -> dict[str, CatalogEntry]:
+    """The stored series of each symbol that gives `timeframe` exactly; no symbol without one."""
+    series = _finest_series(store.catalog(), timeframe)
+    return {name: series[name] for name in symbols if name in series}
+
+
+def stored_bars(
+    store: BarStore, entry: CatalogEntry, timeframe: str, *, start_ns: int, until_ns: int
+) -> Bars:
+    """Candles of a series at `timeframe` that open from `start_ns` on and have closed by `until_ns`."""
+    end_ns = until_ns - timeframe_ns(entry.timeframe) + 1
+    bars = store.load(entry.symbol, entry.timeframe, start_ns=start_ns, end_ns=end_ns)
+    return bars if entry.timeframe == timeframe else _resampled(bars, timeframe)
+
+
 def _load(
     store: BarStore,
     entry: CatalogEntry,
     timeframe: str,
     lookback_days: int,
     days: Mapping[str, int],
+    until_ns: int | None,
 ) -> tuple[Bars, dict[str, Bars]]:
     """The candles of the window and its warm-up, and what coarser timeframes need before them."""
-    window_ns = entry.last_open_ns - lookback_days * DAY_NS
+    last_ns = entry.last_open_ns
+    if until_ns is not None:
+        last_ns = min(last_ns, until_ns - timeframe_ns(entry.timeframe))
+    window_ns = last_ns - lookback_days * DAY_NS
     start_ns = window_ns - max(days.values()) * DAY_NS
-    whole = store.load(entry.symbol, entry.timeframe, start_ns=start_ns)
+    whole = store.load(entry.symbol, entry.timeframe, start_ns=start_ns, end_ns=last_ns + 1)
     bars = _resampled(whole.between(window_ns - days[timeframe] * DAY_NS, None), timeframe)
     earlier = {}
     for name in days:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import argparse
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from crypto_bot.backtest.candles import DefaultPairs, describe, gather_candles
 from crypto_bot.backtest.command import Handler, Result, complain, say
 from crypto_bot.backtest.downloading import refresh_store
-from crypto_bot.backtest.learning_loop import refresh_for_turn, training_due
+from crypto_bot.backtest.loop.lease import holding
+from crypto_bot.backtest.loop.running import run_loop
 from crypto_bot.backtest.results import VIEWED_FILES, rank_results, result_files, summarise
-from crypto_bot.backtest.schedule import repeat
+from crypto_bot.backtest.schedule import repeat, stopped_by_signals
 from crypto_bot.backtest.search_command import optimize_strategy, refuse_search_options, sweep
 from crypto_bot.backtest.selecting import select
 from crypto_bot.backtest.shared_account import portfolio
@@ -75,42 +76,23 @@ def integrated(options: argparse.Namespace) -> tuple[int, Result]:
     ) as bench:
         say(options, *bench.start_lines())
         if options.once:
-            return _one_turn(options, bench)
-        return repeat(
-            lambda should_stop: _next_turn(options, bench, should_stop),
-            hours=bench.settings.refresh_interval_hours,
+            with holding(bench.journal, bench.settings):
+                return _one_turn(options, bench)
+        return 0, run_loop(
+            bench,
+            stopped_by_signals(),
+            data=options.data,
+            symbols=options.symbols,
             announce=lambda line: say(options, line),
         )
 
 
-def _next_turn(
-    options: argparse.Namespace, bench: Workbench, should_stop: Callable[[], bool]
-) -> tuple[int, Result]:
-    train = training_due(bench)
-    refresh_for_turn(
-        bench,
-        data=options.data,
-        symbols=options.symbols,
-        train=train,
-        announce=lambda line: say(options, line),
-    )
-    return _one_turn(options, bench, should_stop, train=train)
-
-
-def _one_turn(
-    options: argparse.Namespace,
-    bench: Workbench,
-    should_stop: Callable[[], bool] = lambda: False,
-    *,
-    train: bool = True,
-) -> tuple[int, Result]:
+def _one_turn(options: argparse.Namespace, bench: Workbench) -> tuple[int, Result]:
     summary = run_turn(
         bench,
         data=options.data,
         symbols=options.symbols,
         announce=lambda line: say(options, line),
-        should_stop=should_stop,
-        train=train,
     )
     say(options, *turn_lines(summary))
     if summary["not_trained"] and not summary["models"]:

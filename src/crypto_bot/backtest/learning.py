@@ -6,8 +6,11 @@ import hashlib
 import json
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import fields, replace
+from functools import partial
 from itertools import pairwise
+from typing import Any
 
 from crypto_bot.backtest.champions import TERMS, champion_evidence
 from crypto_bot.backtest.examined import Examined, Learned
@@ -33,13 +36,13 @@ from crypto_bot.backtest.workbench import Workbench
 from crypto_bot.core import Bars, ModelCard
 from crypto_bot.core.errors import DataError
 from crypto_bot.core.funding import FundingRates
-from crypto_bot.core.timeframes import DAY_NS, SystemClock, iso_time
+from crypto_bot.core.timeframes import DAY_NS, iso_time
 from crypto_bot.dataset import Dataset, build_dataset, check_defined
 from crypto_bot.engine import BacktestResult, SignalExit
 from crypto_bot.features import compute_features
 from crypto_bot.gate import Verdict, gather_evidence, judge, pool_results
-from crypto_bot.journal import Trial, TrialKind
-from crypto_bot.registry import FolderRegistry
+from crypto_bot.journal import Step, Trial, TrialKind
+from crypto_bot.registry import ModelRegistry
 from crypto_bot.splits import Split, split_dataset
 from crypto_bot.strategies import get_strategy
 from crypto_bot.training import TrainedModel, make_card, score_probabilities
@@ -51,6 +54,7 @@ from crypto_bot.validation import (
 )
 
 _LOG = logging.getLogger(__name__)
+STEP_NAME_LENGTH = 128
 
 
 def learn(
@@ -98,9 +102,10 @@ def examine(
     """
     known, left_out = learnable(bars, recipe.feature_names, start_ns=start_ns, end_ns=end_ns)
     if isinstance(recipe, SearchRecipe):
-        examined = examine_search(bench, known, recipe, run_id, start_ns, end_ns, funding or {})
+        with _step(bench, run_id, recipe, "search"):
+            examined = examine_search(bench, known, recipe, run_id, start_ns, end_ns, funding or {})
     else:
-        examined = _examine_fixed(bench, known, recipe, start_ns, funding or {})
+        examined = _examine_fixed(bench, known, recipe, run_id, start_ns, funding or {})
     examined = replace(examined, left_out=left_out)
     _count_trial(bench, run_id, examined)
     return examined
@@ -110,17 +115,56 @@ def _examine_fixed(
     bench: Workbench,
     known: Sequence[Bars],
     recipe: Recipe,
+    run_id: str,
     start_ns: int,
     funding: Mapping[str, FundingRates],
 ) -> Examined:
-    whole = build_dataset(
-        known, feature_names=recipe.feature_names, labels=recipe.labels, weights=recipe.weights
-    )
-    dataset = whole.take(whole.decided_at_ns >= start_ns)
-    splits = thinned(split_dataset(dataset, walk_forward_options(bench)), dataset)
-    predictions = out_of_sample(dataset, recipe.trainer, splits)
-    results = trade(bench, recipe, dataset, predictions, known, funding)
+    step = partial(_step, bench, run_id, recipe)
+    with step("dataset"):
+        whole = build_dataset(
+            known, feature_names=recipe.feature_names, labels=recipe.labels, weights=recipe.weights
+        )
+        dataset = whole.take(whole.decided_at_ns >= start_ns)
+    with step("train"):
+        splits = thinned(split_dataset(dataset, walk_forward_options(bench)), dataset)
+        predictions = out_of_sample(dataset, recipe.trainer, splits)
+    with step("validate"):
+        results = trade(bench, recipe, dataset, predictions, known, funding)
+        scores = score_probabilities(dataset.labels, predictions.probabilities, dataset.classes)
+        baseline = class_baseline(dataset, predictions)
     return Examined(
+        recipe,
+        dataset,
+        predictions,
+        results,
+        pool_results(results),
+        scores,
+        (),
+        tuple(known),
+        baseline,
+        funding,
+    )
+
+
+def examine_predictions(
+    bench: Workbench,
+    recipe: Recipe,
+    dataset: Dataset,
+    predictions: OutOfSample,
+    bars: Sequence[Bars],
+    *,
+    run_id: str,
+    notes: Mapping[str, Any] | None = None,
+) -> Examined:
+    """Trade predictions of rows their models never saw, and count them as one trial.
+
+    Parameters
+    ----------
+    dataset, bars : what the predictions were made of
+    notes : kept with the verdict, JSON-ready
+    """
+    results = trade(bench, recipe, dataset, predictions, bars)
+    examined = Examined(
         recipe,
         dataset,
         predictions,
@@ -128,10 +172,19 @@ def _examine_fixed(
         pool_results(results),
         score_probabilities(dataset.labels, predictions.probabilities, dataset.classes),
         (),
-        tuple(known),
+        tuple(bars),
         class_baseline(dataset, predictions),
-        funding,
+        notes=notes or {},
     )
+    _count_trial(bench, run_id, examined)
+    return examined
+
+
+def _step(
+    bench: Workbench, run_id: str, recipe: AnyRecipe, stage: str
+) -> AbstractContextManager[Step]:
+    """A stage of one kind of model, in the journal under the run."""
+    return bench.journal.step(run_id, f"{stage} {recipe.name}"[:STEP_NAME_LENGTH])
 
 
 def conclude(bench: Workbench, examined: Examined, run_id: str) -> Learned:
@@ -141,10 +194,12 @@ def conclude(bench: Workbench, examined: Examined, run_id: str) -> Learned:
     run's models before the first conclusion.
     """
     recipe, dataset = examined.recipe, examined.dataset
-    verdict = _judged(bench, examined, run_id)
-    model = recipe.trainer.fit(dataset.take(taught(recipe, dataset)).weighed())
-    card = _card(examined, model, verdict, run_id)
-    version = publish(bench, recipe, model, card, verdict, run_id)
+    with _step(bench, run_id, recipe, "gate"):
+        verdict = _judged(bench, examined, run_id)
+    with _step(bench, run_id, recipe, "publish"):
+        model = recipe.trainer.fit(dataset.take(taught(recipe, dataset)).weighed())
+        card = _card(bench, examined, model, verdict, run_id)
+        version = publish(bench, recipe, model, card, verdict, run_id)
     shared = {field.name: getattr(examined, field.name) for field in fields(Examined)}
     return Learned(**shared, verdict=verdict, model=model, version=version, card=card)
 
@@ -307,7 +362,9 @@ def _count_trial(bench: Workbench, run_id: str, examined: Examined) -> None:
     bench.journal.record_trials(run_id, [trial])
 
 
-def _card(examined: Examined, model: TrainedModel, verdict: Verdict, run_id: str) -> ModelCard:
+def _card(
+    bench: Workbench, examined: Examined, model: TrainedModel, verdict: Verdict, run_id: str
+) -> ModelCard:
     weights = examined.recipe.weights
     if weights is not None:
         model = replace(
@@ -322,7 +379,7 @@ def _card(examined: Examined, model: TrainedModel, verdict: Verdict, run_id: str
         metrics={**examined.scores.summary(), **pooled_figures(examined.pooled)},
         gate=verdict.to_dict(),
         run_id=run_id,
-        created_at=iso_time(SystemClock().now_ns()),
+        created_at=iso_time(bench.clock.now_ns()),
     )
 
 
@@ -356,7 +413,7 @@ def publish(
     return version
 
 
-def _was_promoted(registry: FolderRegistry, symbol: str, version: str, run_id: str) -> bool:
+def _was_promoted(registry: ModelRegistry, symbol: str, version: str, run_id: str) -> bool:
     """Whether this run has put the version into service before, whoever serves now."""
     served = {(entry.version, entry.run_id) for entry in registry.history(symbol)}
     return (version, run_id) in served

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from crypto_bot.backtest.gpu_accelerator import get_gpu_info
-from crypto_bot.backtest.learning_loop import is_due, last_training_ns, run_loop
+from crypto_bot.backtest.loop.due import is_due, last_training_ns
+from crypto_bot.backtest.loop.running import run_loop
 from crypto_bot.backtest.per_symbol import train_symbols, validate_frame, validate_symbols
 from crypto_bot.backtest.selector_data import (
     Results,
@@ -213,7 +214,7 @@ class MLBacktestingIntegration:
         """
 
         def work(bench: Workbench, stop: threading.Event) -> dict[str, Any]:
-            return run_loop(bench, stop, once=once, clock=self._clock)
+            return run_loop(bench, stop, once=once)
 
         return await self._in_thread(work)
 
@@ -249,7 +250,7 @@ class MLBacktestingIntegration:
         return backtest_features(pair, strategy, timeframe, results)
 
     def _bench(self) -> AbstractContextManager[Workbench]:
-        return open_workbench(self.settings, log="integrated_backtest")
+        return open_workbench(self.settings, log="integrated_backtest", clock=self._clock)
 
     async def _in_thread(self, work: Callable[[Workbench, threading.Event], Answer]) -> Answer:
         stop = threading.Event()

@@ -39,7 +39,7 @@ def repeat(
     ------
     ConfigError    at once: what is configured wrongly does not mend itself
     """
-    event = _stopped_by_signals() if stop is None else stop
+    event = stopped_by_signals() if stop is None else stop
     turns = failures = 0
     while not event.is_set():
         pause = hours
@@ -62,7 +62,8 @@ def repeat(
     return 0, {"turns": turns}
 
 
-def _stopped_by_signals() -> threading.Event:
+def stopped_by_signals() -> threading.Event:
+    """An event that SIGTERM and SIGINT set."""
     event = threading.Event()
 
     def stop(number: int, frame: FrameType | None) -> None:

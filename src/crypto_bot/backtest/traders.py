@@ -35,7 +35,9 @@ def model_trader(bench: Workbench, learned: Learned, exits: ExitOptions) -> Trad
     )
     why = learned.verdict.reason
     symbols = learned.dataset.symbols
-    return Trader(learned.recipe.name, card.timeframe, maker, exits, True, why, symbols)
+    return Trader(
+        learned.recipe.name, card.timeframe, maker, exits, True, why, symbols, learned.version
+    )
 
 
 def champion_trader(bench: Workbench, universe: Universe, hold_out_ns: int) -> Trader | None:
@@ -60,7 +62,9 @@ def champion_trader(bench: Workbench, universe: Universe, hold_out_ns: int) -> T
     )
     why = f"nothing new was promoted; champion {version} of an earlier turn trades"
     exits = card_exits(bench, card)
-    return Trader(f"{card.model_type} {version}", card.timeframe, maker, exits, True, why)
+    return Trader(
+        f"{card.model_type} {version}", card.timeframe, maker, exits, True, why, version=version
+    )
 
 
 def best_strategy_trader(

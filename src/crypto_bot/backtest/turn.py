@@ -17,6 +17,7 @@ import numpy as np
 import polars as pl
 
 from crypto_bot.backtest.candles import Universe, describe, gather_candles
+from crypto_bot.backtest.downloading import refresh_store
 from crypto_bot.backtest.examined import Examined, Learned
 from crypto_bot.backtest.gpu_accelerator import log_gpu_use
 from crypto_bot.backtest.learning import conclude, examine
@@ -42,6 +43,7 @@ from crypto_bot.backtest.workbench import Workbench
 from crypto_bot.core.errors import DataError, LeakError, ModelError, StorageError
 from crypto_bot.core.files import TEMPORARY_SUFFIX, write_file
 from crypto_bot.core.timeframes import DAY_NS
+from crypto_bot.journal import Step
 from crypto_bot.kernel_cache import kernels_were_cached
 from crypto_bot.market import ImportStatus
 from crypto_bot.training.cards import POOLED
@@ -87,6 +89,8 @@ class _Asked(NamedTuple):
     announce: Callable[[str], None]
     should_stop: Callable[[], bool]
     train: bool
+    refresh: bool
+    until_ns: int | None
 
 
 @dataclass
@@ -99,11 +103,11 @@ class _Watch:
     seconds: dict[str, float] = field(default_factory=dict)
 
     @contextmanager
-    def step(self, name: str, words: str) -> Iterator[None]:
+    def step(self, name: str, words: str) -> Iterator[Step]:
         self.announce(f"{words} ...")
         started = time.perf_counter()
-        with self.bench.journal.step(self.run_id, name):
-            yield
+        with self.bench.journal.step(self.run_id, name) as step:
+            yield step
         self.seconds[name] = time.perf_counter() - started
         if self.bench.settings.monitoring.log_performance_metrics:
             _LOG.info("run %s step %s took %.1f s", self.run_id, name, self.seconds[name])
@@ -117,6 +121,8 @@ def run_turn(
     announce: Callable[[str], None] = _LOG.info,
     should_stop: Callable[[], bool] = lambda: False,
     train: bool = True,
+    refresh: bool = False,
+    until_ns: int | None = None,
 ) -> dict[str, Any]:
     """Turn the whole loop once and write its report.
 
@@ -126,6 +132,8 @@ def run_turn(
     announce : callable     told what happens, line by line
     should_stop : callable  asked during paper trading; True ends the session cleanly
     train : bool            False: no model is trained; the champion of an earlier turn trades, if any
+    refresh : bool          bring a downloaded store up to date first
+    until_ns : int | None   only candles that had closed then; None: all there are
 
     Returns
     -------
@@ -135,7 +143,8 @@ def run_turn(
     Notes
     -----
     An interrupted turn with the same settings, arguments and candles is taken up under its run id:
-    what it stored, published or wrote down is found again and done only once.
+    what it stored, published or wrote down is found again and done only once. It goes on with the
+    candles that had closed when it began, whatever the store has gained since.
 
     Raises
     ------
@@ -143,7 +152,7 @@ def run_turn(
     """
     from crypto_bot.backtest.showing import write_outcome
 
-    asked = _Asked(data, symbols, announce, should_stop, train)
+    asked = _Asked(data, symbols, announce, should_stop, train, refresh, until_ns)
     if train and bench.settings.schedule.is_enabled:
         recipes(bench, POOLED, "any")  # what cannot be trained is said before the work
     run_id, is_resumed = _start_or_resume(bench, asked)
@@ -189,9 +198,14 @@ def _turn(bench: Workbench, run_id: str, is_resumed: bool, asked: _Asked) -> Tur
     _make_folder(folder)
     if is_resumed:
         announce(f"taking up the interrupted run {run_id}")
-    with watch.step("candles", "candles"):
-        universe = gather_candles(bench.settings, data=asked.data, symbols=asked.symbols)
+    _refresh(bench, watch, asked)
+    with watch.step("candles", "candles") as step:
+        until_ns = step.result["until_ns"] if step.is_done else asked.until_ns
+        universe = gather_candles(
+            bench.settings, data=asked.data, symbols=asked.symbols, until_ns=until_ns
+        )
         _describe(bench, run_id, universe)
+        step.finish({"until_ns": universe.end_ns})
     for line in (describe(universe), *universe.notes):
         announce(line)
     hold_out_ns = hold_out_start(universe, bench.settings.validation.holdout_frac)
@@ -227,6 +241,17 @@ def _turn(bench: Workbench, run_id: str, is_resumed: bool, asked: _Asked) -> Tur
         reused(universe),
         not_trained,
     )
+
+
+def _refresh(bench: Workbench, watch: _Watch, asked: _Asked) -> None:
+    """Bring a downloaded store up to date, once a run; what failed is said and the run goes on."""
+    if not asked.refresh or asked.data is not None:
+        return
+    with watch.step("refresh", "new candles") as step:
+        notes = () if step.is_done else refresh_store(bench.settings, asked.symbols)
+        step.finish({"notes": list(notes)})
+    for note in notes:
+        asked.announce(note)
 
 
 def _make_folder(folder: Path) -> None:
@@ -301,7 +326,7 @@ def _sweep(
     """The sweep of this run: found again if an earlier start of it finished the work."""
     stored = folder / SWEEP_FILE
     if stored.exists():
-        table = _read_sweep(stored)
+        table = read_sweep(stored)
         return StrategySweep(table, rank_settings(table), (), 0)
     swept = run_sweep(universe, bench, end_ns=end_ns)
     record_trials(bench, run_id, swept.table)
@@ -312,7 +337,8 @@ def _sweep(
     return swept
 
 
-def _read_sweep(stored: Path) -> pl.DataFrame:
+def read_sweep(stored: Path) -> pl.DataFrame:
+    """The sweep that a run kept; StorageError if it is damaged."""
     try:
         return pl.read_parquet(stored)
     except (pl.exceptions.PolarsError, OSError) as error:

@@ -1,100 +1,98 @@
-"""`cointrainer`: train from candle files and look into the registry (guide S1, the trainer's names)."""
+"""`cointrainer`: import candles, train, simulate and keep models (guide S1, the trainer's names)."""
 
 from __future__ import annotations
 
 import argparse
-import os
+import importlib
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from crypto_bot import __version__
 from crypto_bot.backtest.command import CommandParser, Handler, run_command, shared_options
+from crypto_bot.cli.completion import add_completion
+from crypto_bot.cli.registry_parsers import add_registry_commands
+from crypto_bot.cli.simulation_parsers import add_simulation_commands
+from crypto_bot.cli.training_parsers import add_training_commands
 
 _EXAMPLES = """examples:
   cointrainer csv-train --file btc.csv --symbol BTC/USDT --horizon 15 --hold 0.0015 --publish
   cointrainer registry-list --symbol BTC/USDT
   cointrainer registry-smoke --symbol BTC/USDT
 
-exit codes: 0 done, 1 failed, 2 bad usage or configuration
+exit codes: 0 done, 1 failed, 2 bad usage or configuration, 130 interrupted
 """
 
 
+@dataclass(frozen=True)
+class _Part:
+    """A family of commands: who adds its options, and which module's table does the work."""
+
+    add: Callable[[Any, Sequence[argparse.ArgumentParser]], None]
+    module: str
+    table: str
+
+
+_PARTS = (
+    _Part(add_training_commands, "crypto_bot.cli.training_commands", "TRAINING_COMMANDS"),
+    _Part(add_simulation_commands, "crypto_bot.cli.simulation_commands", "SIMULATION_COMMANDS"),
+    _Part(add_registry_commands, "crypto_bot.cli.registry_commands", "REGISTRY_COMMANDS"),
+)
+
+
+class _Handlers(Mapping[str, Handler]):
+    """Every command's handler; the module of a command is imported when it is asked for."""
+
+    def __init__(self, owners: Mapping[str, _Part]) -> None:
+        self._owners = owners
+
+    def __getitem__(self, command: str) -> Handler:
+        part = self._owners[command]
+        table: Mapping[str, Handler] = getattr(importlib.import_module(part.module), part.table)
+        return table[command]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._owners)
+
+    def __len__(self) -> int:
+        return len(self._owners)
+
+
 def build_parser() -> argparse.ArgumentParser:
-    """The trainer's command line: the commands of this version."""
+    """The trainer's command line."""
+    return _build()[0]
+
+
+def command_handlers() -> Mapping[str, Handler]:
+    """What each command does, by its name."""
+    return _Handlers(_build()[1])
+
+
+def _build() -> tuple[argparse.ArgumentParser, dict[str, _Part]]:
     shared = shared_options()
     parser = CommandParser(
         prog="cointrainer",
-        description="Train models from candle files; list and test the model registry.",
+        description="Import candles, train, simulate and judge models; keep them in a registry.",
         epilog=_EXAMPLES,
         parents=[shared],
     )
     parser.add_argument("--version", action="version", version=f"cointrainer {__version__}")
+    add_completion(parser)
     commands = parser.add_subparsers(
         dest="command", required=True, metavar="COMMAND", parser_class=CommandParser
     )
-    symbol = os.environ.get("CT_SYMBOL", "XRPUSD")
-    for name, text in (
-        ("registry-list", "published versions of a symbol, best first, with their metrics"),
-        ("registry-smoke", "write, list, read and remove a test file in the registry"),
-    ):
-        command = commands.add_parser(name, parents=[shared], help=text)
-        command.add_argument("--symbol", default=symbol, help="default: $CT_SYMBOL or XRPUSD")
-    _add_csv_train(
-        commands.add_parser(
-            "csv-train", parents=[shared], help="train a three-class LightGBM from one candle file"
-        )
-    )
-    return parser
-
-
-def _add_csv_train(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--file", required=True, help="CSV, CSV7, Parquet or feather")
-    parser.add_argument("--symbol", help="default: as the file's columns or its name say")
-    parser.add_argument("--timeframe", help="bar length if the file does not tell, such as 5m")
-    parser.add_argument(
-        "--horizon",
-        type=float,
-        default=15,
-        metavar="MINUTES",
-        help="how far the label looks ahead (default: 15)",
-    )
-    parser.add_argument(
-        "--hold",
-        type=float,
-        default=0.0015,
-        metavar="FRACTION",
-        help="returns within +-hold are 'flat' (default: 0.0015)",
-    )
-    parser.add_argument("--publish", action="store_true", help="store the version in the registry")
-    parser.add_argument("--outdir", default="local_models", help="default: local_models")
-    parser.add_argument(
-        "--write-predictions",
-        action=argparse.BooleanOptionalAction,
-        default=True,
-        help="write <symbol>_predictions.csv",
-    )
-    parser.add_argument(
-        "--device-type",
-        choices=("cpu", "gpu", "cuda"),
-        default="gpu",
-        help="default: gpu; falls back to cpu and says so",
-    )
-    parser.add_argument("--gpu-platform-id", type=int, help="OpenCL platform")
-    parser.add_argument("--gpu-device-id", type=int, help="OpenCL device")
-    parser.add_argument("--gpu-use-dp", action="store_true", help="double precision on the GPU")
-    parser.add_argument("--max-bin", type=int, default=63, help="LightGBM max_bin (default: 63)")
-    parser.add_argument("--n-jobs", type=int, default=0, help="threads; 0 = all (default)")
-
-
-def _handlers() -> Mapping[str, Handler]:
-    from crypto_bot.cli.trainer_commands import TRAINER_COMMANDS
-
-    return TRAINER_COMMANDS
+    owners: dict[str, _Part] = {}
+    for part in _PARTS:
+        part.add(commands, [shared])
+        owners |= {name: part for name in commands.choices if name not in owners}
+    return parser, owners
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code."""
-    return run_command(build_parser(), arguments, _handlers)
+    parser, owners = _build()
+    return run_command(parser, arguments, lambda: _Handlers(owners))
 
 
 if __name__ == "__main__":

@@ -74,11 +74,7 @@ class Ledger:
         if not rows:
             return 0
         with self._writing() as connection:
-            added = insert_new(connection, table, rows, key)
-            if added < len(rows):
-                for row in rows:
-                    _require_same(connection, table, row, key)
-        return added
+            return add_once(connection, table, rows, key)
 
     def _refused(self, error: IntegrityError) -> DataError | StorageError:
         fault = str(error.orig)
@@ -88,6 +84,15 @@ class Ledger:
                 "call start_run first, and record_orders before record_fills"
             )
         return StorageError(f"{shown(self._url)} must accept this record, was refused: {fault}")
+
+
+def add_once(connection: Connection, table: Table, rows: Sequence[Row], key: Sequence[str]) -> int:
+    """Add the rows whose key is new; StorageError where one is there with other content."""
+    added = insert_new(connection, table, rows, key) if rows else 0
+    if added < len(rows):
+        for row in rows:
+            _require_same(connection, table, row, key)
+    return added
 
 
 def insert_new(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from math import isfinite
 from typing import Any, Protocol
 
@@ -26,6 +27,7 @@ from crypto_bot.engine.matching import (
     open_account,
 )
 from crypto_bot.engine.rules import UNASKED, Known, MatchingRules
+from crypto_bot.engine.shrinking import advance_shrunk, shrunk_rules
 from crypto_bot.engine.sizing import kelly_fraction, sized_quantity
 
 EXIT, ENTRY, PROTECT = "exit", "entry", "protect"
@@ -60,6 +62,10 @@ class Broker(Protocol):
         """Orders that would close what is held at the next open; none when flat."""
         ...
 
+    def shrunk(self, orders: Sequence[Order], frac: float) -> tuple[Order, ...]:
+        """Intended orders with the entry, and what protects it, at a share of their size."""
+        ...
+
     def submit(self, orders: Sequence[Order]) -> None:
         """Send some of the orders that were intended at the last close."""
         ...
@@ -80,6 +86,7 @@ class PaperBroker:
     cash_quote : float         > 0, what the account opens with
     run_id : str               first part of every client id
     funding : FundingRates     of a perpetual, as far as known; None: nobody pays
+    kept_trades : int          closed trades remembered, at least; None: all of them
 
     Notes
     -----
@@ -97,6 +104,7 @@ class PaperBroker:
         cash_quote: float,
         run_id: str,
         funding: FundingRates | None = None,
+        kept_trades: int | None = None,
     ) -> None:
         if not cash_quote > 0:
             raise ConfigError(f"{symbol} cash_quote must be > 0, was {cash_quote}")
@@ -107,10 +115,15 @@ class PaperBroker:
         self._interval_ns = timeframe_ns(timeframe)
         self._funding = funding
         self._account = open_account(cash_quote)
-        self._open_times: list[int] = []
+        self._kept_trades = kept_trades
+        self._bars_seen = 0
+        self._open_time = 0
         self._close = 0.0
         self._fill_rows: list[tuple[Any, ...]] = []
+        self._fill_times: dict[int, int] = {}
+        self._entry_frac = 1.0
         self._intended: dict[str, tuple[str, int]] = {}
+        self._frac_intended = 1.0
         self._ids: dict[str, str] = {}
         self._guards = _guards_in_words(rules)
 
@@ -126,7 +139,7 @@ class PaperBroker:
     @property
     def bars_seen(self) -> int:
         """Bars given so far; the last one has index `bars_seen - 1` in the trades."""
-        return len(self._open_times)
+        return self._bars_seen
 
     @property
     def equity_quote(self) -> float:
@@ -145,39 +158,43 @@ class PaperBroker:
 
         Raises DataError when the bar is not newer than the one before.
         """
-        if self._open_times and bar.open_time <= self._open_times[-1]:
+        if self._bars_seen and bar.open_time <= self._open_time:
             raise DataError(
                 f"{self._symbol} open_time must increase, was {bar.open_time} after "
-                f"{self._open_times[-1]}; give each closed bar once"
+                f"{self._open_time}; give each closed bar once"
             )
-        before, index = self._account, len(self._open_times)
-        funding_due, borrow_due = self._due(bar.open_time)
-        self._open_times.append(bar.open_time)
-        self._close = bar.close
+        before, index, frac = self._account, self._bars_seen, self._entry_frac
+        due = self._due(bar.open_time)
+        self._bars_seen, self._open_time, self._close = index + 1, bar.open_time, bar.close
         self._intended.clear()
-        self._account, events = advance(
-            before,
-            index,
-            bar.open,
-            bar.high,
-            bar.low,
-            bar.close,
-            funding_due,
-            borrow_due,
-            False,
-            self._rules,
-        )
+        self._entry_frac = 1.0
+        if frac == 1.0:
+            self._account, events = advance(before, index, *bar[1:5], *due, False, self._rules)
+        else:
+            rules = shrunk_rules(self._rules, frac)
+            self._account, events = advance_shrunk(before, index, *bar[1:5], *due, frac, rules)
         rows = fill_rows(index, events)
         if not rows:
             return ()
-        self._fill_rows += rows
+        self._remember(rows, index)
         return self._fills(bar, events, was_exit_pending=before.pending_exit != 0)
+
+    def _remember(self, rows: Sequence[tuple[Any, ...]], index: int) -> None:
+        """Keep fills for `trades`; beyond twice as many as wanted, the oldest half goes."""
+        self._fill_rows += rows
+        self._fill_times[index] = self._open_time
+        most = self._kept_trades
+        if most is None or len(self._fill_rows) < 4 * most:
+            return
+        del self._fill_rows[: 2 * most]
+        kept = {row[0] for row in self._fill_rows}
+        self._fill_times = {bar: at for bar, at in self._fill_times.items() if bar in kept}
 
     def _due(self, open_time: int) -> tuple[float, float]:
         """Funding and interest rates due at this open, as `conditions_of` has them."""
-        if not self._open_times:
+        if not self._bars_seen:
             return 0.0, 0.0
-        before = self._open_times[-1]
+        before = self._open_time
         borrow_due = self._rules.borrow_rate_annual_frac * ((open_time - before) / YEAR_NS)
         if self._funding is None:
             return 0.0, borrow_due
@@ -192,6 +209,7 @@ class PaperBroker:
         """
         after = decide(self._account, direction, score, known, self._rules)
         self._intended.clear()
+        self._frac_intended = 1.0
         if not (after.pending_exit or after.pending_entry):
             self._account = after
             return ()
@@ -206,6 +224,21 @@ class PaperBroker:
         if self._account.quantity == 0.0:
             return ()
         return (self._exit_order(int(ExitReason.SIGNAL), reason),)
+
+    def shrunk(self, orders: Sequence[Order], frac: float) -> tuple[Order, ...]:
+        """Intended orders with the entry, and what protects it, at a share 0..1 of their size.
+
+        The fill takes this share of what the rules size at the open.
+        """
+        if not 0.0 <= frac <= 1.0:
+            raise ConfigError(f"{self._symbol} frac must be within 0..1, was {frac}")
+        self._frac_intended = frac
+        return tuple(
+            order
+            if self._intended[order.client_id][0] == EXIT
+            else replace(order, quantity=order.quantity * frac)
+            for order in orders
+        )
 
     def submit(self, orders: Sequence[Order]) -> None:
         """Arm orders intended at the last close; those of that close not given here are dropped.
@@ -229,18 +262,25 @@ class PaperBroker:
                 self._account = self._account._replace(pending_exit=value)
             elif leg == ENTRY:
                 self._account = self._account._replace(pending_entry=value)
+                self._entry_frac = self._frac_intended
         self._intended.clear()
 
     def trades(self) -> PerTrade:
         """TRADE (trades,): round trips so far; one still open ends the list, at the last close."""
-        open_time = np.array(self._open_times, np.int64)
-        return round_trips(
-            self._fill_rows,
+        times = {**self._fill_times, self._bars_seen - 1: self._open_time}
+        bars = np.array(sorted(times), np.int64)
+        open_time = np.array([times[bar] for bar in bars.tolist()], np.int64)
+        place = {bar: row for row, bar in enumerate(bars.tolist())}
+        found = round_trips(
+            [(place[row[0]], *row[1:]) for row in self._fill_rows],
             open_time,
             open_time + self._interval_ns,
             self._close,
             self._account.financing,
         )
+        found["entry_bar"] = bars[found["entry_bar"]]
+        found["exit_bar"] = np.where(found["exit_bar"] < 0, -1, bars[found["exit_bar"]])
+        return found
 
     def to_state(self) -> dict[str, Any]:
         """Everything needed to go on later, as JSON values."""
@@ -250,9 +290,12 @@ class PaperBroker:
             "prefix": self._prefix,
             "rules": _plain_rules(self._rules),
             "account": self._account._asdict(),
-            "open_times": list(self._open_times),
+            "bars_seen": self._bars_seen,
+            "open_time": self._open_time,
             "close": self._close,
             "fills": [list(row) for row in self._fill_rows],
+            "fill_times": [list(pair) for pair in self._fill_times.items()],
+            "entry_frac": self._entry_frac,
             "ids": dict(self._ids),
         }
 
@@ -270,8 +313,10 @@ class PaperBroker:
                 )
         account = dict(state["account"])
         self._account = AccountState(**{**account, "known": Known(*account["known"])})
-        self._open_times, self._close = list(state["open_times"]), float(state["close"])
+        self._bars_seen, self._open_time = int(state["bars_seen"]), int(state["open_time"])
+        self._close, self._entry_frac = float(state["close"]), float(state["entry_frac"])
         self._fill_rows = [tuple(row) for row in state["fills"]]
+        self._fill_times = dict(state["fill_times"])
         self._ids, self._intended = dict(state["ids"]), {}
 
     def _exit_order(self, reason: int, words: str | None = None) -> Order:
@@ -304,7 +349,7 @@ class PaperBroker:
     def _order(
         self, leg: str, value: int, side: Side, kind: OrderType, quantity: float, reason: str
     ) -> Order:
-        decided_at_ns = self._open_times[-1] + self._interval_ns
+        decided_at_ns = self._open_time + self._interval_ns
         client_id = f"{self._prefix}-{decided_at_ns // SECOND_NS}-{leg}"
         self._intended[client_id] = (leg, value)
         return Order(client_id, self._symbol, side, kind, quantity, decided_at_ns, reason=reason)

@@ -13,24 +13,31 @@ from crypto_bot.journal import Decision, Journal
 
 
 class Step(StrEnum):
-    """What the risk limits did to a decision."""
+    """What was done to a decision by a limit, by hand, or because it came too late."""
 
     BLOCKED_ENTRY = "blocked_entry"
+    """the entry was not sent; an exit decided with it was"""
     CLOSED = "closed"
+    """what was held was sent to the market"""
+    SHRUNK = "shrunk"
+    """the entry was sent at a share of its size"""
+    MISSED = "missed"
+    """decided too late for the price it would have met: nothing was sent"""
 
 
 @dataclass(frozen=True)
 class Intervention:
-    """A decision that the risk limits changed.
+    """A decision that was not carried out as it was made.
 
     Attributes
     ----------
     symbol : str
     bar : int          index of the deciding bar in the session's stretch
     time_ns : int      its close
-    step : Step        an entry that was not sent, or a position closed by the kill switch
-    limit : str        option that bit
+    step : Step        what was done to it
+    limit : str        option that bit, or who asked for it
     reason : str       limit, its value and the value met
+    frac : float       share of its size that an entry was sent with
     """
 
     symbol: str
@@ -39,6 +46,7 @@ class Intervention:
     step: Step
     limit: str
     reason: str
+    frac: float = 1.0
 
 
 class SessionRecord:
@@ -49,18 +57,24 @@ class SessionRecord:
     journal : Journal | None    None keeps nothing on disk
     run_id : str                what an earlier start under this id wrote is not written again
     batch : int                 decisions and fills written together
+    is_live : bool              each close is one transaction, written before its orders are sent
 
     Notes
     -----
+    What an earlier start wrote is forgotten here once it has been repeated.
+
     A decision that a limit changed is written before the next order; others may wait for company.
     So after a kill -9 a close up to the last written order either has its decision written, or was
     not touched by a limit: a limit that no longer bites cannot rewrite the past.
     """
 
-    def __init__(self, journal: Journal | None, run_id: str, *, batch: int) -> None:
+    def __init__(
+        self, journal: Journal | None, run_id: str, *, batch: int, is_live: bool = False
+    ) -> None:
         self._journal = journal
         self._run_id = run_id
         self._batch = batch
+        self._is_live = is_live
         self._decisions: list[Decision] = []
         self._fills: list[Fill] = []
         self._known_decisions: dict[tuple[str, int], Decision] = {}
@@ -78,8 +92,18 @@ class SessionRecord:
         )
 
     def was_acted_on(self, time_ns: int) -> bool:
-        """True up to the last close whose orders an earlier start of this run wrote."""
-        return time_ns <= self._acted_until_ns
+        """True up to the last close whose orders an earlier start of this run wrote.
+
+        Never of a live run, which writes decisions and orders together.
+        """
+        return not self._is_live and time_ns <= self._acted_until_ns
+
+    def last_closes(self) -> dict[str, int]:
+        """The last close decided by an earlier start, by symbol, as far as not repeated yet."""
+        closes: dict[str, int] = {}
+        for symbol, close_ns in self._known_decisions:
+            closes[symbol] = max(close_ns, closes.get(symbol, close_ns))
+        return closes
 
     def recorded(self, symbol: str, bar_close_ns: int) -> Decision | None:
         """The decision an earlier start of this run wrote for this bar, if any."""
@@ -90,7 +114,7 @@ class SessionRecord:
 
         Raises DataError when an earlier start of the run decided otherwise on the same bar.
         """
-        known = self._known_decisions.get((decision.symbol, decision.bar_close_ns))
+        known = self._known_decisions.pop((decision.symbol, decision.bar_close_ns), None)
         if known is None:
             self._decisions.append(decision)
             self._has_changed_decision |= bool(decision.detail)
@@ -106,7 +130,7 @@ class SessionRecord:
     def add_fills(self, fills: Sequence[Fill]) -> None:
         """Keep fills for the next write; raises DataError when the run already had others."""
         for fill in fills:
-            known = self._known_fills.get(fill.client_id)
+            known = self._known_fills.pop(fill.client_id, None)
             if known is None:
                 self._fills.append(fill)
             elif known != fill:
@@ -114,15 +138,30 @@ class SessionRecord:
 
     def commit_orders(self, orders: Sequence[Order]) -> None:
         """Make orders, and what the limits changed before them, durable. Only then are they sent."""
-        for order in orders:
-            known = self._known_orders.get(order.client_id)
-            if known is not None and known != order:
+        known = [self._known_orders.pop(order.client_id, None) for order in orders]
+        for order, before in zip(orders, known, strict=True):
+            if before is not None and before != order:
                 raise DataError(_changed("order", order.client_id, self._run_id))
-        fresh = [order for order in orders if order.client_id not in self._known_orders]
-        if self._journal is not None and fresh:
+        fresh = [order for order, before in zip(orders, known, strict=True) if before is None]
+        if self._journal is None:
+            return
+        if self._is_live:
+            self._write_close(self._journal, fresh)
+        elif fresh:
             if self._has_changed_decision:
                 self._write_decisions(self._journal)
             self._journal.record_orders(self._run_id, fresh)
+
+    def _write_close(self, journal: Journal, orders: Sequence[Order]) -> None:
+        decisions, fills = self._decisions, self._fills
+        self._decisions, self._fills = [], []
+        new = journal.record_close(self._run_id, decisions=decisions, orders=orders, fills=fills)
+        if new < len(decisions):
+            raise DataError(
+                f"run {self._run_id} must be written by one session, found {len(decisions) - new} "
+                f"decisions of {iso_time(decisions[0].bar_close_ns)} already there; stop the other "
+                "session, or start a new run"
+            )
 
     def end_of_bar(self) -> None:
         """Write what has piled up once there is enough of it."""

@@ -1,4 +1,4 @@
-"""A backtest told what the risk limits did: the same step, with those entries and closes changed."""
+"""A backtest told what limits and interventions did: the same step, with those decisions changed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from crypto_bot.engine.matching import (
     open_account,
 )
 from crypto_bot.engine.rules import Conditions, Known, MatchingRules
-from crypto_bot.trading.recording import Step
+from crypto_bot.engine.shrinking import advance_shrunk, shrunk_rules
+from crypto_bot.trading.recording import Intervention, Step
 
 
 def replay_with_steps(
@@ -24,7 +25,7 @@ def replay_with_steps(
     rules: MatchingRules,
     conditions: Conditions,
     cash: float,
-    steps: Mapping[int, Step],
+    steps: Mapping[int, Intervention],
 ) -> PerTrade:
     """Trade the signals as `simulate` does, except where a limit stepped in.
 
@@ -35,7 +36,7 @@ def replay_with_steps(
     rules : MatchingRules
     conditions : Conditions    what `simulate` knows of each bar
     cash : float               what the account opens with
-    steps : bar -> Step        what the limits did at the close of that bar
+    steps : bar -> Intervention    what was done to the decision at the close of that bar
 
     Returns
     -------
@@ -44,21 +45,28 @@ def replay_with_steps(
     Notes
     -----
     A blocked entry leaves the exit of a reversal and counts the signal as used; a close sends what
-    is held to the market at the next open, reason SIGNAL. It shares only the matching step with the
+    is held to the market at the next open, reason SIGNAL; a shrunk entry has its share of the size
+    the rules give it there; after a missed close nothing is sent, stops and targets rest. It shares only the matching step with the
     paper session: neither its broker, its clock, its features nor its journal.
     """
-    account, rows = open_account(cash), []
+    account, rows, frac = open_account(cash), [], 1.0
     prices = zip(bars.open, bars.high, bars.low, bars.close, strict=True)
     wanted = zip(signals.direction.tolist(), signals.score.tolist(), strict=True)
     due = zip(conditions.funding_due, conditions.borrow_due, strict=True)
     known = zip(bars.close, *conditions[2:], strict=True)
     every = enumerate(zip(prices, wanted, due, known, strict=True))
     for index, (price, (direction, score), owed, about) in every:
-        account, events = advance(account, index, *price, *owed, False, rules)
+        if frac == 1.0:
+            account, events = advance(account, index, *price, *owed, False, rules)
+        else:
+            smaller = shrunk_rules(rules, frac)
+            account, events = advance_shrunk(account, index, *price, *owed, frac, smaller)
         rows += fill_rows(index, events)
         account = decide(account, direction, score, Known(*about), rules)
-        if index in steps:
-            account = _changed(account, steps[index])
+        step = steps.get(index)
+        frac = 1.0 if step is None else step.frac
+        if step is not None:
+            account = _changed(account, step.step)
     return round_trips(
         rows, bars.open_time, bars.close_time, float(bars.close[-1]), account.financing
     )
@@ -67,4 +75,8 @@ def replay_with_steps(
 def _changed(account: AccountState, step: Step) -> AccountState:
     if step is Step.BLOCKED_ENTRY:
         return account._replace(pending_entry=0)
+    if step is Step.MISSED:
+        return account._replace(pending_exit=0, pending_entry=0)
+    if step is Step.SHRUNK:
+        return account
     return account._replace(pending_exit=int(ExitReason.SIGNAL), pending_entry=0)

@@ -22,7 +22,7 @@ from crypto_bot.engine.settling import exits_for, settled_bars
 from crypto_bot.engine.simulate import BacktestResult, simulate
 from crypto_bot.features import FeatureTable, compute_features
 from crypto_bot.trading.decisions import DecisionMaker
-from crypto_bot.trading.recording import Intervention, Step
+from crypto_bot.trading.recording import Intervention
 from crypto_bot.trading.replay import replay_with_steps
 
 
@@ -148,9 +148,9 @@ def expected_trades(
 
 def _steps_by_symbol(
     symbols: Sequence[TradedSymbol], interventions: Sequence[Intervention]
-) -> dict[str, dict[int, Step]]:
+) -> dict[str, dict[int, Intervention]]:
     closes = {traded.bars.symbol: traded.bars.close_time for traded in symbols}
-    steps: dict[str, dict[int, Step]] = {symbol: {} for symbol in closes}
+    steps: dict[str, dict[int, Intervention]] = {symbol: {} for symbol in closes}
     for found in interventions:
         times = closes.get(found.symbol)
         if times is None or not 0 <= found.bar < len(times) or times[found.bar] != found.time_ns:
@@ -158,7 +158,7 @@ def _steps_by_symbol(
                 f"intervention must be at a close of the stretches compared, was {found.symbol} "
                 f"bar {found.bar} at {iso_time(found.time_ns)}"
             )
-        steps[found.symbol][found.bar] = found.step
+        steps[found.symbol][found.bar] = found
     return steps
 
 

@@ -1,0 +1,258 @@
+"""The loop's part that trades: every candle decided as it closes, one session after another."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from crypto_bot.backtest.candles import stored_candles
+from crypto_bot.backtest.loop.choosing import Chosen, choose
+from crypto_bot.backtest.loop.live_candles import LiveCandles
+from crypto_bot.backtest.loop.parts import ahead, nobody, speed_of
+from crypto_bot.backtest.loop.turn_process import TurnEnd
+from crypto_bot.backtest.workbench import Workbench
+from crypto_bot.core import Bars
+from crypto_bot.core.errors import DataError
+from crypto_bot.core.timeframes import DAY_NS, iso_time, next_close_ns, timeframe_ns
+from crypto_bot.journal import Run
+from crypto_bot.trading import CandleFeed, CloseReport, LiveSession, LiveSymbol, RiskGuard
+
+_LOG = logging.getLogger(__name__)
+KIND = "live"
+_WAITS_S = 15.0
+
+
+@dataclass(eq=False)
+class Trading:
+    """One live session: who trades, under which run, since when."""
+
+    chosen: Chosen
+    run_id: str
+    symbols: tuple[str, ...]
+    since_ns: int
+    history: Mapping[str, Bars]
+    session: LiveSession
+
+    @property
+    def timeframe(self) -> str:
+        """Of the candles that are decided."""
+        return self.chosen.trader.timeframe
+
+
+class LiveTrading:
+    """Decides every candle as it closes, with the champion or else the best strategy.
+
+    Parameters
+    ----------
+    bench : Workbench
+    feed : CandleFeed       closed candles of the base timeframe; they are kept before they are used
+    symbols : sequence | None    restrict to these
+    announce : callable     told what happens
+    on_close : callable     told what each close came to, with its lateness in real seconds
+
+    Notes
+    -----
+    A session goes on after a restart under its run id. Another trader is another session: the first
+    closes what it holds at the next open, then the second begins.
+    """
+
+    name = "trading"
+
+    def __init__(
+        self,
+        bench: Workbench,
+        feed: CandleFeed,
+        *,
+        symbols: Sequence[str] | None,
+        announce: Callable[[str], None],
+        on_close: Callable[[CloseReport, float], None] = nobody,
+    ) -> None:
+        self._bench, self._symbols, self._announce = bench, symbols, announce
+        self._on_close = on_close
+        self._candles = LiveCandles(bench.settings, feed)
+        self._trading: Trading | None = None
+        self._is_to_choose = True
+        self._decided_ns = 0
+        self.guard = RiskGuard(bench.paper_options(bench.exits).limits)
+
+    @property
+    def trading(self) -> Trading | None:
+        """The session at work; None before the first turn."""
+        return self._trading
+
+    @property
+    def decided_ns(self) -> int | None:
+        """The newest close that was decided."""
+        return self._decided_ns or None
+
+    def turn_ended(self, end: TurnEnd) -> None:
+        """Look who trades now."""
+        self._is_to_choose = not end.error
+
+    def choose_again(self) -> None:
+        """Another version may be in service: look who trades now."""
+        self._is_to_choose = True
+
+    def tick(self, now_ns: int) -> int:
+        """Decide what has closed; when to ask again."""
+        if self._is_to_choose:
+            self._choose()
+        trading = self._trading
+        if trading is None:
+            return ahead(self._bench.clock, now_ns, _WAITS_S)
+        close_ns = next_close_ns(trading.timeframe, now_ns) - timeframe_ns(trading.timeframe)
+        if close_ns > self._decided_ns:
+            self._decide(trading, close_ns)
+        if trading.session.is_closed:
+            self._finish(trading, "done")
+            return now_ns + 1
+        return next_close_ns(trading.timeframe, self._bench.clock.now_ns())
+
+    def close(self) -> None:
+        """Nothing is in memory that the journal does not have; the next start goes on."""
+        trading, self._trading = self._trading, None
+        if trading is not None:
+            self._bench.journal.finish_run(trading.run_id, "interrupted", self._figures(trading))
+
+    def _decide(self, trading: Trading, close_ns: int) -> None:
+        clock = self._bench.clock
+        with self._bench.journal.step(trading.run_id, f"close {iso_time(close_ns)}") as step:
+            try:
+                bars = self._candles.closed(
+                    trading.symbols,
+                    trading.timeframe,
+                    after=dict.fromkeys(trading.symbols, trading.since_ns)
+                    | trading.session.last_closes,
+                    until_ns=close_ns,
+                )
+                report = trading.session.on_close(close_ns, bars)
+            except BaseException:
+                self._trading, self._is_to_choose = None, True
+                self._bench.journal.finish_run(trading.run_id, "interrupted")
+                raise
+            lateness_s = (clock.now_ns() - close_ns) / 1e9 / speed_of(clock)
+            step.finish(_in_json(report, lateness_s))
+        self._decided_ns = close_ns
+        self._on_close(report, lateness_s)
+
+    def _choose(self) -> None:
+        universe = stored_candles(self._bench.settings, self._symbols)
+        chosen = choose(self._bench, universe)
+        self._is_to_choose = chosen is None
+        if chosen is None:
+            return
+        if self._trading is not None:
+            if self._trading.chosen.identity != chosen.identity:
+                self._announce(f"trading: {chosen.trader.name} takes over")
+                self._trading.session.close("another trader takes over")
+            return
+        symbols = chosen.trader.symbols or universe.symbols
+        self._begin(chosen, tuple(name for name in universe.symbols if name in symbols))
+
+    def _begin(self, chosen: Chosen, symbols: tuple[str, ...]) -> None:
+        """Take up the session that a stop interrupted, or open a new one."""
+        for run in self._bench.journal.unfinished_runs(KIND):
+            if run.config["identity"] == dict(chosen.identity) and self._take_up(run, chosen):
+                return
+            if run.status != "failed":
+                self._bench.journal.finish_run(run.id, "done", {"left": "another trader took over"})
+        clock = self._bench.clock
+        timeframe = chosen.trader.timeframe
+        now_ns = clock.now_ns()
+        since_ns = next_close_ns(timeframe, now_ns) - timeframe_ns(timeframe)
+        kept_days = self._bench.settings.lookback_days
+        config = {
+            "identity": dict(chosen.identity),
+            "symbols": list(symbols),
+            "since_ns": since_ns,
+            "history_from_ns": since_ns - kept_days * DAY_NS,
+            "turn": chosen.turn,
+        }
+        run_id = self._bench.journal.start_run(KIND, config)
+        self._trading, self._decided_ns = self._opened(chosen, run_id, config), since_ns
+        self._announce(f"trading: {chosen.trader.name} on {len(symbols)} pairs, run {run_id}")
+
+    def _take_up(self, run: Run, chosen: Chosen) -> bool:
+        """Go on with an interrupted session; False, said and written down, where it cannot be repeated."""
+        self._bench.journal.resume_run(run.id)
+        trading = self._opened(chosen, run.id, run.config)
+        bars = self._candles.stored(
+            trading.symbols,
+            trading.timeframe,
+            after=dict.fromkeys(trading.symbols, trading.since_ns),
+            until_ns=self._bench.clock.now_ns(),
+        )
+        try:
+            reports = trading.session.catch_up(bars)
+        except DataError as error:
+            self._announce(f"trading: run {run.id} cannot go on, a new session begins: {error}")
+            self._bench.journal.finish_run(run.id, "failed", {"error": str(error)})
+            return False
+        self._trading = trading
+        self._decided_ns = max(trading.session.last_closes.values(), default=0)
+        self._announce(
+            f"trading: run {run.id} goes on with {chosen.trader.name}; "
+            f"{len(reports)} closes passed meanwhile"
+        )
+        return True
+
+    def _opened(self, chosen: Chosen, run_id: str, config: Mapping[str, Any]) -> Trading:
+        trader, symbols = chosen.trader, tuple(config["symbols"])
+        history = self._candles.stored(
+            symbols,
+            trader.timeframe,
+            after=dict.fromkeys(symbols, config["history_from_ns"]),
+            until_ns=config["since_ns"],
+        )
+        live = [
+            LiveSymbol(
+                name,
+                trader.timeframe,
+                trader.maker,
+                history.get(name),
+                version=trader.version or "",
+            )
+            for name in symbols
+        ]
+        session = LiveSession(
+            live,
+            options=self._bench.paper_options(trader.exits),
+            journal=self._bench.journal,
+            run_id=run_id,
+            guard=self.guard,
+            clock=self._bench.clock,
+            late_after_frac=self._late_after(trader.timeframe),
+        )
+        return Trading(chosen, run_id, symbols, config["since_ns"], history, session)
+
+    def _late_after(self, timeframe: str) -> float:
+        """A close is missed after a tenth of a bar; on a fast clock after as many real seconds."""
+        seconds = max(0.1 * timeframe_ns(timeframe) / 1e9, speed_of(self._bench.clock))
+        return min(1.0, seconds / (timeframe_ns(timeframe) / 1e9))
+
+    def _finish(self, trading: Trading, status: str) -> None:
+        self._bench.journal.finish_run(trading.run_id, status, self._figures(trading))
+        self._trading, self._is_to_choose = None, True
+
+    def _figures(self, trading: Trading) -> dict[str, Any]:
+        result = trading.session.result()
+        equity = result.equity
+        return {
+            "trader": trading.chosen.trader.name,
+            "decisions": result.decisions,
+            "equity": float(equity[-1]) if len(equity) else result.initial_cash,
+            "initial_cash": result.initial_cash,
+        }
+
+
+def _in_json(report: CloseReport, lateness_s: float) -> dict[str, Any]:
+    return {
+        "decided": report.decided,
+        "orders": len(report.orders),
+        "fills": len(report.fills),
+        "lateness_s": round(lateness_s, 4),
+        "missing": list(report.missing),
+        "missed": list(report.missed),
+    }

@@ -1,0 +1,126 @@
+"""`integrated` without --once: lease, parts, supervisor; and the single look of the learning loop."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from crypto_bot.backtest.loop.due import in_words, is_due, last_trained
+from crypto_bot.backtest.loop.lease import holding
+from crypto_bot.backtest.loop.live import LiveTrading
+from crypto_bot.backtest.loop.parts import Part, nobody
+from crypto_bot.backtest.loop.supervisor import Supervisor
+from crypto_bot.backtest.loop.turn_process import wait_for_orphans
+from crypto_bot.backtest.loop.turns import Turns, TurnsAsked
+from crypto_bot.backtest.turn import run_turn
+from crypto_bot.backtest.workbench import Workbench
+from crypto_bot.trading import CandleFeed, CloseReport
+
+_LOG = logging.getLogger(__name__)
+KIND = "loop"
+
+
+def run_loop(
+    bench: Workbench,
+    stop: threading.Event,
+    *,
+    once: bool = False,
+    data: str | None = None,
+    symbols: Sequence[str] | None = None,
+    feed: CandleFeed | None = None,
+    announce: Callable[[str], None] = _LOG.info,
+    on_close: Callable[[CloseReport, float], None] = nobody,
+) -> dict[str, Any]:
+    """Turn the whole loop whenever it is due, trade what closes between, until `stop` is set.
+
+    Parameters
+    ----------
+    once : bool    look a single time and do not wait; its failure is raised, not tried again
+    data, symbols  as for `run_turn`
+    feed : CandleFeed | None    closed candles to trade on; None: those of the exchange that filled
+                   the store, if one did
+    on_close       told what each close came to and how late it was decided, real seconds
+
+    Returns
+    -------
+    dict    turns: how many were completed; with `once` also summary: the turn's, None without one
+
+    Raises
+    ------
+    LeaseHeld    another loop works on this store
+    """
+    with holding(bench.journal, bench.settings, stop):
+        if once:
+            return _one_look(bench, stop, data, symbols, announce)
+        wait_for_orphans(bench.journal)
+        return _forever(bench, stop, TurnsAsked(data, symbols), feed, announce, on_close)
+
+
+def _one_look(
+    bench: Workbench,
+    stop: threading.Event,
+    data: str | None,
+    symbols: Sequence[str] | None,
+    announce: Callable[[str], None],
+) -> dict[str, Any]:
+    last_ns = last_trained(bench.journal)
+    if not is_due(bench.settings, last_ns, bench.clock.now_ns()):
+        announce(f"training is not due; {in_words(bench.settings, last_ns)}")
+        return {"turns": 0, "summary": None}
+    summary = run_turn(
+        bench,
+        data=data,
+        symbols=symbols,
+        announce=announce,
+        should_stop=stop.is_set,
+        refresh=True,
+    )
+    return {"turns": 1, "summary": summary}
+
+
+def _forever(
+    bench: Workbench,
+    stop: threading.Event,
+    asked: TurnsAsked,
+    feed: CandleFeed | None,
+    announce: Callable[[str], None],
+    on_close: Callable[[CloseReport, float], None],
+) -> dict[str, Any]:
+    run_id = bench.journal.start_run(KIND, bench.settings)
+    live = _live(bench, asked, feed, announce, on_close)
+    turns = Turns(
+        bench,
+        asked,
+        announce=announce,
+        until_ns=lambda: None if live is None else live.decided_ns,
+        on_end=nobody if live is None else live.turn_ended,
+    )
+    parts: list[Part] = [turns] if live is None else [live, turns]
+    try:
+        Supervisor(parts, bench.clock, stop).run()
+    except BaseException as error:
+        bench.journal.finish_run(run_id, "failed", {"error": f"{type(error).__name__}: {error}"})
+        raise
+    summary = {"turns": turns.completed}
+    bench.journal.finish_run(run_id, "done", summary)
+    announce(f"stopped after {turns.completed} turns")
+    return summary
+
+
+def _live(
+    bench: Workbench,
+    asked: TurnsAsked,
+    feed: CandleFeed | None,
+    announce: Callable[[str], None],
+    on_close: Callable[[CloseReport, float], None],
+) -> LiveTrading | None:
+    """The part that trades between turns, where candles come in; else a line says why not."""
+    if not bench.settings.loop.trade:
+        announce("loop.trade is off: nothing is traded between turns")
+        return None
+    if feed is None:
+        announce("no candles come in: nothing is traded between turns")
+        return None
+    return LiveTrading(bench, feed, symbols=asked.symbols, announce=announce, on_close=on_close)
