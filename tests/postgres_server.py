@@ -35,6 +35,8 @@ SETTINGS = {
     "listen_addresses": "",
     "logging_collector": "off",
 }
+LOCKED_USER = "locked"
+"""A user, if a test makes it, who is asked for a password; nobody else is."""
 STOP_S = 20.0
 
 
@@ -159,6 +161,8 @@ class _Keeper:
             *(self.programs / "bin" / "initdb", "-D", self.data, "-U", "postgres", "--no-sync"),
             *("--auth=trust", "--encoding=UTF8", "--locale=C", "--no-instructions"),
         )
+        rules = self.data / "pg_hba.conf"
+        rules.write_text(f"local all {LOCKED_USER} scram-sha-256\n{rules.read_text()}")
 
     def start(self) -> None:
         if self.server is not None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event, func, select
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import NoSuchModuleError
 
 from crypto_bot.core.errors import MissingExtra
 from crypto_bot.journal import faults
 from crypto_bot.journal.records import to_json
+from crypto_bot.journal.tables import metadata
 
 STATEMENT_S = 300.0
 """No single statement of ours takes longer; one that does is stuck."""
@@ -45,6 +46,14 @@ def postgresql_engine(url: URL) -> Engine:
     event.listen(engine, "connect", _bound_waits)
     event.listen(engine, "begin", _one_writer)
     return engine
+
+
+def read_every_page(connection: Connection) -> None:
+    """Have the server read our tables from end to end, past its indexes."""
+    for way in ("indexscan", "indexonlyscan", "bitmapscan"):
+        connection.exec_driver_sql(f"SET LOCAL enable_{way} = off")
+    for table in metadata.sorted_tables:
+        connection.execute(select(func.count()).select_from(table))
 
 
 def _bound_waits(connection: Any, _record: Any) -> None:

@@ -184,7 +184,7 @@ feedback = Table(
 leases = Table(
     "leases",
     metadata,
-    Column("name", String(128), primary_key=True),
+    Column("name", String(512), primary_key=True),
     Column("fence", BigInteger, nullable=False),
     Column("is_held", Boolean, nullable=False),
     Column("pid", Integer, nullable=False),

@@ -22,7 +22,7 @@ def upgrade() -> None:
 def _make_leases() -> None:
     op.create_table(
         "leases",
-        sa.Column("name", sa.String(128), primary_key=True),
+        sa.Column("name", sa.String(512), primary_key=True),
         sa.Column("fence", sa.BigInteger(), nullable=False),
         sa.Column("is_held", sa.Boolean(), nullable=False),
         sa.Column("pid", sa.Integer(), nullable=False),
