@@ -9,7 +9,7 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from crypto_bot.adapters.supabase_service import SupabaseRefused, Taken, Unanswered
+from crypto_bot.adapters.supabase_problems import SupabaseRefused, Taken, Unanswered
 from crypto_bot.adapters.supabase_store import SupabaseStore
 from crypto_bot.core.errors import ConfigError, StorageError
 from supabase_double.faults import OVERLOADED

@@ -10,7 +10,8 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from crypto_bot.adapters.supabase_service import SupabaseRetries, Unanswered
+from crypto_bot.adapters.supabase_problems import Unanswered
+from crypto_bot.adapters.supabase_service import SupabaseRetries
 from crypto_bot.adapters.supabase_store import SupabaseStore
 from crypto_bot.core.errors import ConfigError, ModelError, StorageError
 from crypto_bot.registry.objects import Listed, MissingObject
@@ -195,7 +196,7 @@ def test_a_key_that_could_mean_another_place_is_refused_without_a_request(store,
     if key:
         calls += [lambda: store.entries(key), lambda: store.last(key)]
     for call in calls:
-        with pytest.raises(ConfigError, match="must be parts of letters"):
+        with pytest.raises(ConfigError, match="must be plain parts"):
             call()
     assert double.requests == []
 
@@ -209,7 +210,7 @@ def test_a_bucket_name_that_could_mean_another_is_refused(double, bucket):
 
 
 def test_a_prefix_is_checked_like_a_key(double):
-    with pytest.raises(ConfigError, match="prefix must be parts"):
+    with pytest.raises(ConfigError, match="key must be plain parts"):
         SupabaseStore(double.url, SecretStr(double.service_key), "models", "../other")
 
 
@@ -219,7 +220,7 @@ def test_a_prefix_is_checked_like_a_key(double):
 def test_what_is_too_large_is_refused_before_it_is_read(store, double):
     store.put_new("a", b"12345")
     assert store.get("a", 5) == b"12345"
-    with pytest.raises(ModelError, match="a must be at most 4 bytes"):
+    with pytest.raises(ModelError, match="a must have at most 4 bytes"):
         store.get("a", 4)
 
 
@@ -235,7 +236,7 @@ def test_a_body_without_a_length_is_cut_at_the_limit(double, waits):
 
     with httpx.Client(transport=httpx.MockTransport(answer)) as client:
         store = SupabaseStore("http://double", SecretStr("k"), "models", client=client)
-        with pytest.raises(ModelError, match="at most 5000 bytes, was 6000 or more"):
+        with pytest.raises(ModelError, match="must have at most 5000 bytes, was 6000 or more"):
             store.get("a", 5_000)
 
 
@@ -259,7 +260,7 @@ def test_a_truncated_body_is_read_again(store, double, waits):
 
 
 def test_a_missing_object_is_said_at_once(store, waits):
-    with pytest.raises(MissingObject, match=r"reading a at 127\.0\.0\.1"):
+    with pytest.raises(MissingObject, match="models/a must exist, was missing"):
         store.get("a", 1)
     assert waits == []
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from pydantic import SecretStr
 
-from crypto_bot.adapters.supabase_service import SupabaseRefused
+from crypto_bot.adapters.supabase_problems import SupabaseRefused
 from crypto_bot.adapters.supabase_tables import read_table
 from crypto_bot.core.errors import ConfigError, DataError
 from supabase_double.server import SupabaseDouble

@@ -19,25 +19,24 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import SecretStr
 
-from crypto_bot.adapters.supabase_service import (
-    SupabaseRetries,
-    SupabaseService,
-    Taken,
-    Unanswered,
-    refusal_in,
-)
+from crypto_bot.adapters.supabase_problems import Taken, Unanswered, refusal_in
+from crypto_bot.adapters.supabase_service import SupabaseRetries, SupabaseService
 from crypto_bot.core.errors import ConfigError, ModelError, StorageError
-from crypto_bot.registry.objects import Listed, MissingObject
+from crypto_bot.registry.latest import LATEST
+from crypto_bot.registry.objects import (
+    MOST_ENTRIES,
+    STAGING,
+    Listed,
+    MissingObject,
+    check_key,
+)
 
 if TYPE_CHECKING:
     import httpx
     from storage3 import SyncStorageClient
 
 _LOG = logging.getLogger(__name__)
-_PART = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-_MOST_KEY = 900
-_PARKING = "tmp"
 _PAGE = 1_000
 _REMOVED_AT_ONCE = 200
 _FOREVER = "31536000"
@@ -46,7 +45,6 @@ _TYPES = {".json": "application/json", ".txt": "text/plain;charset=UTF-8"}
 _BINARY = "application/octet-stream"
 _PLACEHOLDER = ".emptyFolderPlaceholder"
 """What the service's own page leaves in a folder made by hand."""
-LATEST = "LATEST.json"
 
 
 class SupabaseStore:
@@ -95,8 +93,8 @@ class SupabaseStore:
                 "set ml_integration.supabase.bucket"
             )
         self._bucket = bucket
-        self._prefix = prefix and _checked(prefix.rstrip("/"), "prefix") + "/"
-        self._courtesy = courtesy and _checked(courtesy.rstrip("/"), "courtesy") + "/"
+        self._prefix = prefix and check_key(prefix.rstrip("/")) + "/"
+        self._courtesy = courtesy and check_key(courtesy.rstrip("/")) + "/"
         self._service = SupabaseService(
             url, key, timeout_s=timeout_s, client=client, retries=retries, wait=wait
         )
@@ -138,7 +136,12 @@ class SupabaseStore:
         """
         path = self._path(key)
         self._find_bucket()
-        return self._service.ask(lambda: self._download(path, key, most_bytes), f"reading {key}")
+        try:
+            return self._service.ask(
+                lambda: self._download(path, key, most_bytes), f"reading {key}"
+            )
+        except MissingObject as error:
+            raise MissingObject(f"{self.where}/{key} must exist, was missing") from error
 
     def entries(self, prefix: str) -> list[Listed]:
         """Entries directly below 'a/b' ('' is the root), by name; empty where there is nothing."""
@@ -153,6 +156,10 @@ class SupabaseStore:
             offset += len(rows)
             if len(rows) < _PAGE:
                 break
+            if offset > MOST_ENTRIES:
+                raise StorageError(
+                    f"{self.where}/{prefix} must hold at most {MOST_ENTRIES} entries, held more"
+                )
         return [found[name] for name in sorted(found) if name != _PLACEHOLDER]
 
     def last(self, prefix: str) -> str | None:
@@ -195,9 +202,9 @@ class SupabaseStore:
     def sweep(self, *, older_than_s: float) -> int:
         """Delete what killed writers left below tmp/ and give how many; ages by the server's clock."""
         self._find_bucket()
-        folder = f"{self._prefix}{_PARKING}"
+        folder = f"{self._prefix}{STAGING}"
         left: list[str] = []
-        parked = self.entries(_PARKING)
+        parked = self.entries(STAGING)
         # The service's clock tells whole seconds: what is a moment old must not seem unborn.
         before_ns = int((self._service.server_time_s() + 1.0 - older_than_s) * 1e9)
 
@@ -205,7 +212,7 @@ class SupabaseStore:
             return entry.changed_at_ns is not None and entry.changed_at_ns <= before_ns
 
         for entry in parked:
-            inner = self.entries(f"{_PARKING}/{entry.name}") if entry.is_folder else ()
+            inner = self.entries(f"{STAGING}/{entry.name}") if entry.is_folder else ()
             left += [f"{folder}/{entry.name}/{one.name}" for one in inner if is_old(one)]
             if is_old(entry):
                 left.append(f"{folder}/{entry.name}")
@@ -250,7 +257,7 @@ class SupabaseStore:
 
         def call() -> str:
             nonlocal parked
-            parked = f"{self._prefix}{_PARKING}/{uuid.uuid4().hex}"
+            parked = f"{self._prefix}{STAGING}/{uuid.uuid4().hex}"
             self._files.upload(parked, content, dict(options))
             return parked
 
@@ -344,7 +351,7 @@ class SupabaseStore:
         return removed
 
     def _path(self, key: str) -> str:
-        return self._prefix + _checked(key, "key")
+        return self._prefix + check_key(key)
 
     def _folder(self, prefix: str) -> str:
         return (self._path(prefix) if prefix else self._prefix).rstrip("/")
@@ -357,19 +364,9 @@ class SupabaseStore:
         return paths
 
 
-def _checked(key: str, what: str) -> str:
-    """Refuse anything a server could read as another place: dots, '//', %2e, other alphabets."""
-    if len(key) > _MOST_KEY or not all(map(_PART.fullmatch, key.split("/"))):
-        raise ConfigError(
-            f"{what} must be parts of letters, digits, '.', '_', '-' joined by '/', none beginning "
-            f"with a dot, was {key[:80]!r}"
-        )
-    return key
-
-
 def _check_size(size: int, most_bytes: int, key: str) -> None:
     if size > most_bytes:
-        raise ModelError(f"{key} must be at most {most_bytes} bytes, was {size} or more")
+        raise ModelError(f"{key} must have at most {most_bytes} bytes, was {size} or more")
 
 
 def _content_type(key: str) -> str:

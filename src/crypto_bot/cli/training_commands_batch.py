@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,7 @@ BATCH, FILE = "csv-train-batch", "csv-train-batch-file"
 SUMMARY = "batch_train_summary.json"
 FIELDS = ("file", "symbol", "status", "model", "pointer", "error")
 """Of a line of the summary, the original trainer's."""
+Announce = Callable[[str], None]
 Job = dict[str, Any]
 """One file to train on, plain enough for another process: options, batch, file, symbol, folder."""
 
@@ -55,11 +56,18 @@ def csv_train_batch(options: argparse.Namespace) -> tuple[int, Result]:
         threads = options.n_jobs or max(1, _cores() // workers)
         for job in jobs:
             job |= {"batch": batch, "options": {**vars(options), "n_jobs": threads}}
-        results = _trained(bench.journal, batch, jobs, outdir / SUMMARY, workers)
+        results = _trained(
+            bench.journal,
+            jobs,
+            outdir / SUMMARY,
+            workers,
+            lambda line: say(options, line),
+        )
         failed = sum(each["status"] == "failed" for each in results)
         said = {"files": len(results), "failed": failed, "summary": str(outdir / SUMMARY)}
         bench.journal.finish_run(batch, "failed" if failed == len(results) else "done", said)
-    say(options, *_lines(results), f"written: {outdir / SUMMARY}")
+    say(options, f"{len(results) - failed} of {len(results)} files trained")
+    say(options, f"written: {outdir / SUMMARY}")
     return int(failed > 0), {**said, "workers": workers, "threads": threads, "models": results}
 
 
@@ -115,18 +123,13 @@ def _cores() -> int:
 
 
 def _trained(
-    journal: Journal, batch: str, jobs: Sequence[Job], summary: Path, workers: int
+    journal: Journal, jobs: Sequence[Job], summary: Path, workers: int, announce: Announce
 ) -> list[dict[str, Any]]:
     """Every file's result, those of an earlier start of this batch included; kept on disk as it grows."""
-    known = {run.config["file"]: run for run in _runs(journal, batch, RunStatus.DONE)}
-    found: dict[str, dict[str, Any]] = {}
-    waiting = []
-    for job in jobs:
-        run = known.get(job["file"])
-        if run is not None and run.config["sha256"] == _sha256_of(job["file"]):
-            found[job["file"]] = _as_written(run.summary)
-        else:
-            waiting.append(job)
+    found = _trained_before(journal, jobs)
+    waiting = [job for job in jobs if job["file"] not in found]
+    if found:
+        announce(f"{len(found)} of {len(jobs)} files were trained by an earlier start")
 
     def in_order() -> list[dict[str, Any]]:
         return [found[job["file"]] for job in jobs if job["file"] in found]
@@ -134,11 +137,27 @@ def _trained(
     with progress("training models", len(jobs)) as shown:
         shown.advance(len(found))
         for job, code in run_processes(_train_in_process, waiting, workers):
-            found[job["file"]] = _result_of(journal, batch, job, code)
+            found[job["file"]] = _result_of(journal, job, code)
             write_json(summary, in_order())
             shown.advance()
+            announce(_line(found[job["file"]]))
     write_json(summary, in_order())
     return in_order()
+
+
+def _trained_before(journal: Journal, jobs: Sequence[Job]) -> dict[str, dict[str, Any]]:
+    """Results of files that this batch has trained already, and that are as they were."""
+    found = {}
+    done = {
+        (run.config["file"], run.config["sha256"]): run
+        for job in jobs[:1]
+        for run in _runs(journal, job["batch"], RunStatus.DONE)
+    }
+    for job in jobs:
+        run = done.get((job["file"], _sha256_of(job["file"]))) if done else None
+        if run is not None:
+            found[job["file"]] = _as_written(run.summary)
+    return found
 
 
 def _runs(journal: Journal, batch: str, status: RunStatus | None) -> list[Run]:
@@ -154,9 +173,10 @@ def _sha256_of(file: str) -> str | None:
         return None  # its own run will say why
 
 
-def _result_of(journal: Journal, batch: str, job: Job, code: int) -> dict[str, Any]:
+def _result_of(journal: Journal, job: Job, code: int) -> dict[str, Any]:
     """What the journal says of a file whose process has ended with `code`."""
-    run = next((r for r in _runs(journal, batch, None) if r.config["file"] == job["file"]), None)
+    runs = _runs(journal, job["batch"], None)
+    run = next((each for each in runs if each.config["file"] == job["file"]), None)
     if run is not None and run.status in (RunStatus.DONE, RunStatus.FAILED) and run.summary:
         return _as_written(run.summary)
     how = f"by signal {-code}" if code < 0 else f"with exit code {code}"
@@ -236,17 +256,12 @@ def _learned(
     )
 
 
-def _lines(results: Sequence[dict[str, Any]]) -> list[str]:
-    lines = []
-    for each in results:
-        if each["status"] == "failed":
-            lines.append(f"{each['file']}: failed: {each['error']}")
-            continue
-        sharpe = each["metrics"].get("sharpe")
-        lines.append(
-            f"{each['symbol']}: {each['rows']:,} rows on {each['device']}, out of sample accuracy "
-            f"{each['metrics']['accuracy']:.3f}, Sharpe {'-' if sharpe is None else f'{sharpe:.2f}'}"
-            f"; {'promoted' if each['promoted'] else each['reason']}"
-        )
-    trained = sum(each["status"] == "trained" for each in results)
-    return [*lines, f"{trained} of {len(results)} files trained"]
+def _line(entry: Mapping[str, Any]) -> str:
+    if entry["status"] == "failed":
+        return f"{entry['file']}: failed: {entry['error']}"
+    sharpe = entry["metrics"].get("sharpe")
+    return (
+        f"{entry['symbol']}: {entry['rows']:,} rows on {entry['device']}, out of sample accuracy "
+        f"{entry['metrics']['accuracy']:.3f}, Sharpe {'-' if sharpe is None else f'{sharpe:.2f}'}; "
+        f"{'promoted' if entry['promoted'] else entry['reason']}"
+    )

@@ -489,13 +489,14 @@ class ModelRegistry:
             return None
         if card is None:
             return VersionSummary(version, Stage.DAMAGED, None, None, None, None, {}, problem)
+        passed = card.gate.get("promoted")
         return VersionSummary(
             version=version,
             stage=stage_of(version, reign),
             model_type=card.model_type,
             created_at=card.created_at,
             is_simulated=card.is_simulated,
-            gate_passed=card.gate.get("promoted"),
+            gate_passed=passed if isinstance(passed, bool) else None,
             metrics=dict(card.metrics),
         )
 
