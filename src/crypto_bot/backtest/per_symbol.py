@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from crypto_bot.backtest.candles import Universe, gather_candles, stored_candles
 from crypto_bot.backtest.hold_outs import spend_hold_out
 from crypto_bot.backtest.learning import learn
-from crypto_bot.backtest.recipes import symbol_recipe
+from crypto_bot.backtest.recipes import AnyRecipe, symbol_recipe
 from crypto_bot.backtest.summary import number, percent
 from crypto_bot.backtest.turn import hold_out_start
 from crypto_bot.backtest.unseen import (
@@ -35,7 +35,12 @@ Announce = Callable[[str], None]
 
 
 def train_symbols(
-    bench: Workbench, symbols: Sequence[str] | None, *, data: str | None, announce: Announce
+    bench: Workbench,
+    symbols: Sequence[str] | None,
+    *,
+    data: str | None,
+    announce: Announce,
+    recipe_of: Callable[[Workbench, str], AnyRecipe] = symbol_recipe,
 ) -> list[dict[str, Any]]:
     """Train, judge and publish one model a symbol: the first configured kind, on the configured label.
 
@@ -43,6 +48,7 @@ def train_symbols(
     ----------
     symbols : sequence | None    None: every symbol of `data`, else of the store
     data : str | None            candles to import first
+    recipe_of : callable         what is learned for a symbol, where it is not the configured kind
 
     Returns
     -------
@@ -64,8 +70,10 @@ def train_symbols(
             "learning_enabled and ml_integration.enabled must be true to train, one was false"
         )
     chosen = _prepared(bench, symbols, data, announce)
-    run_id = start_or_resume(bench, TRAINING, symbols=list(chosen))
-    results = [_trained(bench, symbol, run_id, announce) for symbol in chosen]
+    kinds = [] if recipe_of is symbol_recipe else [recipe_of(bench, name).name for name in chosen]
+    own = {"recipes": kinds} if kinds else {}
+    run_id = start_or_resume(bench, TRAINING, symbols=list(chosen), **own)
+    results = [_trained(bench, symbol, run_id, announce, recipe_of) for symbol in chosen]
     status = "done" if any(result["error"] is None for result in results) else "failed"
     bench.journal.finish_run(run_id, status, {"models": results})
     return results
@@ -177,7 +185,13 @@ def start_or_resume(bench: Workbench, kind: str, **identity: Any) -> str:
     return bench.journal.start_run(kind, {**wanted, "settings": bench.settings})
 
 
-def _trained(bench: Workbench, symbol: str, run_id: str, announce: Announce) -> dict[str, Any]:
+def _trained(
+    bench: Workbench,
+    symbol: str,
+    run_id: str,
+    announce: Announce,
+    recipe_of: Callable[[Workbench, str], AnyRecipe],
+) -> dict[str, Any]:
     result: dict[str, Any] = {
         "symbol": symbol,
         "version": None,
@@ -191,7 +205,7 @@ def _trained(bench: Workbench, symbol: str, run_id: str, announce: Announce) -> 
         learned = learn(
             bench,
             universe.bars,
-            symbol_recipe(bench, symbol),
+            recipe_of(bench, symbol),
             run_id=run_id,
             start_ns=universe.start_ns,
             end_ns=hold_out_start(universe, bench.settings.validation.holdout_frac),
