@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from crypto_bot.backtest.candles import Universe, gather_candles, stored_candles
+from crypto_bot.backtest.external_trainer import external_recipe, is_external
 from crypto_bot.backtest.hold_outs import spend_hold_out
 from crypto_bot.backtest.learning import learn
 from crypto_bot.backtest.recipes import AnyRecipe, symbol_recipe
@@ -32,6 +33,7 @@ _LOG = logging.getLogger(__name__)
 TRAINING, VALIDATION = "ml-training", "validation"
 """Kinds of run in the journal."""
 Announce = Callable[[str], None]
+RecipeOf = Callable[[Workbench, str], AnyRecipe]
 
 
 def train_symbols(
@@ -40,7 +42,7 @@ def train_symbols(
     *,
     data: str | None,
     announce: Announce,
-    recipe_of: Callable[[Workbench, str], AnyRecipe] = symbol_recipe,
+    recipe_of: RecipeOf = symbol_recipe,
 ) -> list[dict[str, Any]]:
     """Train, judge and publish one model a symbol: the first configured kind, on the configured label.
 
@@ -48,7 +50,8 @@ def train_symbols(
     ----------
     symbols : sequence | None    None: every symbol of `data`, else of the store
     data : str | None            candles to import first
-    recipe_of : callable         what is learned for a symbol, where it is not the configured kind
+    recipe_of                    (workbench, symbol) -> what is learned; where
+                                 ml_integration.cointrainer_path names another program, that trains
 
     Returns
     -------
@@ -186,11 +189,7 @@ def start_or_resume(bench: Workbench, kind: str, **identity: Any) -> str:
 
 
 def _trained(
-    bench: Workbench,
-    symbol: str,
-    run_id: str,
-    announce: Announce,
-    recipe_of: Callable[[Workbench, str], AnyRecipe],
+    bench: Workbench, symbol: str, run_id: str, announce: Announce, recipe_of: RecipeOf
 ) -> dict[str, Any]:
     result: dict[str, Any] = {
         "symbol": symbol,
@@ -205,7 +204,9 @@ def _trained(
         learned = learn(
             bench,
             universe.bars,
-            recipe_of(bench, symbol),
+            external_recipe(bench, universe.bars[0])
+            if is_external(bench.settings) and recipe_of is symbol_recipe
+            else recipe_of(bench, symbol),
             run_id=run_id,
             start_ns=universe.start_ns,
             end_ns=hold_out_start(universe, bench.settings.validation.holdout_frac),
