@@ -47,7 +47,7 @@ def loop_status(settings: Settings, *, clock: Clock | None = None) -> dict[str, 
         ("holder", "next_turn", "last_turn", "session", "bars", "outbox", "memory_gb")
     )
     empty |= {"is_running": False, "alarms": []}
-    if _is_absent(settings):
+    if is_absent(settings):
         return {"journal": {"reachable": False, "error": "there is none yet"}, **empty}
     try:
         with Journal(settings.journal.url, clock=clock) as journal:
@@ -57,7 +57,8 @@ def loop_status(settings: Settings, *, clock: Clock | None = None) -> dict[str, 
     return {"journal": {"reachable": True, "error": None}, **empty, **found}
 
 
-def _is_absent(settings: Settings) -> bool:
+def is_absent(settings: Settings) -> bool:
+    """Whether the journal of the settings is a file that was not made yet."""
     url = database_url(settings.journal.url)
     return url.get_backend_name() == "sqlite" and not Path(str(url.database)).exists()
 
