@@ -55,7 +55,7 @@ class CcxtSource:
         retries: DownloadOptions | None = None,
     ) -> None:
         self.name = name
-        self._exchange: Any = _make_exchange(name) if exchange is None else exchange
+        self._exchange: Any = make_exchange(name) if exchange is None else exchange
         self._retries = DownloadOptions() if retries is None else retries
         self._is_loaded = False
 
@@ -176,7 +176,7 @@ def _short(error: Exception) -> str:
     return str(error).split("\n", 1)[0][:160]
 
 
-def _make_exchange(name: str) -> Exchange:
+def make_exchange(name: str) -> Exchange:
     import ccxt.async_support as ccxt
 
     if name not in ccxt.exchanges:
