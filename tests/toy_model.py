@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from crypto_bot.core.models import ModelCard
-from crypto_bot.registry import FolderRegistry
+from crypto_bot.registry import FolderStore, ModelRegistry
 
 PASSED = {"promoted": True, "reason": "all checks hold"}
 
@@ -53,5 +53,5 @@ def toy_card(symbol: str = "BTC/USDT", **changes: Any) -> ModelCard:
     return ModelCard(**{**values, **changes})
 
 
-def toy_registry(root: Path, **options: Any) -> FolderRegistry:
-    return FolderRegistry(root, load_model=load_toy, **options)
+def toy_registry(root: Path, **options: Any) -> ModelRegistry:
+    return ModelRegistry(FolderStore(root), load_model=load_toy, **options)

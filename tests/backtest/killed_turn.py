@@ -12,10 +12,10 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import crypto_bot.core.files as files
-import crypto_bot.registry.folder as folder_registry
 from backtest.tiny import EDGE, turn_in
 from crypto_bot.journal import Journal
-from crypto_bot.registry import FolderRegistry
+from crypto_bot.registry import ModelRegistry
+from crypto_bot.registry.version_files import VersionShelf
 from crypto_bot.training import LightGBMTrainer
 
 POINTS: dict[str, tuple[Any, str, int, Callable[..., bool], bool]] = {
@@ -23,8 +23,8 @@ POINTS: dict[str, tuple[Any, str, int, Callable[..., bool], bool]] = {
     "import": (files, "publish_file", 2, lambda part, path: path.suffix == ".parquet", True),
     "sweep": (files, "publish_file", 1, lambda part, path: path.name == "sweep.parquet", True),
     "training": (LightGBMTrainer, "fit", 2, lambda *given: True, True),
-    "publish": (folder_registry, "write_version", 1, lambda *given: True, False),
-    "promote": (FolderRegistry, "promote", 1, lambda *given, **named: True, False),
+    "publish": (VersionShelf, "write", 1, lambda *given: True, False),
+    "promote": (ModelRegistry, "promote", 1, lambda *given, **named: True, False),
     "paper": (Journal, "record_orders", 2, lambda *given: True, False),
     "report": (files, "publish_file", 1, lambda part, path: path.name == "summary.json", True),
 }

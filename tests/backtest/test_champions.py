@@ -14,7 +14,7 @@ from crypto_bot.backtest.recipes import recipes
 from crypto_bot.dataset import build_dataset
 from crypto_bot.features import compute_features
 from crypto_bot.market import SimulationOptions, simulate_market
-from crypto_bot.registry import FolderRegistry
+from crypto_bot.registry import FolderStore, ModelRegistry
 from crypto_bot.validation import OutOfSample
 from toy_model import PASSED, toy_card, toy_files
 
@@ -38,8 +38,8 @@ class Scene:
 
     def __init__(self, bench, folder):
         self.bench, self.seen, self.traded = bench, [], []
-        self.registry = FolderRegistry(
-            folder, load_model=lambda card, files: Leaning(card, self.seen)
+        self.registry = ModelRegistry(
+            FolderStore(folder), load_model=lambda card, files: Leaning(card, self.seen)
         )
         self.bars = simulate_market(SimulationOptions(symbols=2, timeframe="1h", bars=24 * 40))
         self.recipe = recipes(bench, "GLOBAL", self.bars[0].symbol)[0]

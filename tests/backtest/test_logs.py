@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import logging
+import sys
+import threading
 
 import pytest
 
 from backtest.tiny import TINY
 from crypto_bot.backtest import logs
 from crypto_bot.backtest.command import CommandParser, complain, run_command, say, shared_options
-from crypto_bot.backtest.logs import MASK, close_logging, configure_logging
+from crypto_bot.backtest.logs import (
+    MASK,
+    close_logging,
+    configure_logging,
+    get_logger,
+    keep_secret,
+    log_context,
+)
 from crypto_bot.backtest.workbench import open_workbench
 from crypto_bot.core.errors import ConfigError, DataError, StorageError
 
@@ -136,3 +147,117 @@ def test_a_secret_of_the_environment_is_masked_before_any_settings_are_read(monk
     monkeypatch.setenv("SUPABASE_KEY", SECRET)
     complain(f"error: {SECRET}")
     assert capsys.readouterr().err == f"error: {MASK}\n"
+
+
+def test_context_is_on_every_line_within_and_on_none_after(tmp_path):
+    path = configure_logging("backtest", tmp_path)
+    with log_context(run_id="r-1", step="train"):
+        LOG.info("first")
+        with log_context(symbol="BTC/USDT"):
+            LOG.warning("second")
+    LOG.info("third")
+    lines = [line.partition(": ")[2] for line in path.read_text().splitlines()]
+    assert lines == [
+        "first run_id=r-1 step=train",
+        "second run_id=r-1 step=train symbol=BTC/USDT",
+        "third",
+    ]
+
+
+def test_context_stays_with_its_thread_and_its_task(tmp_path):
+    path = configure_logging("backtest", tmp_path)
+
+    async def told(symbol):
+        with log_context(symbol=symbol):
+            await asyncio.sleep(0)
+            LOG.info("task")
+
+    async def program():
+        await asyncio.gather(told("A"), told("B"))
+
+    with log_context(run_id="r-1"):
+        thread = threading.Thread(target=lambda: LOG.info("thread"))
+        thread.start()
+        thread.join()
+    asyncio.run(program())
+    lines = [line.partition(": ")[2] for line in path.read_text().splitlines()]
+    assert lines == ["thread", "task symbol=A", "task symbol=B"]
+
+
+def test_json_lines_are_objects_with_their_context(tmp_path):
+    path = configure_logging("backtest", tmp_path, log_format="json")
+    with log_context(run_id="r-1"):
+        LOG.info("done %d of %d", 3, 4)
+        get_logger("crypto_bot.loop").info(
+            "100% trained", symbol="BTC/USDT", psi=0.25, bad=float("nan")
+        )
+    try:
+        raise ValueError("broken")
+    except ValueError:
+        LOG.exception("failed")
+    first, second, third = (json.loads(line) for line in path.read_text().splitlines())
+    assert first.pop("time").endswith("Z")
+    assert first == {
+        "level": "info",
+        "logger": "crypto_bot.somewhere",
+        "event": "done 3 of 4",
+        "run_id": "r-1",
+    }
+    assert (second["event"], second["symbol"], second["psi"]) == ("100% trained", "BTC/USDT", 0.25)
+    assert (second["run_id"], second["bad"]) == ("r-1", "nan")
+    assert third["exception"].endswith("ValueError: broken")
+
+
+def test_a_structured_line_is_readable_as_text(tmp_path):
+    path = configure_logging("backtest", tmp_path)
+    log = get_logger("crypto_bot.loop").bind(run_id="r-1")
+    log.info("trained", symbol="BTC/USDT")
+    log.debug("not shown")
+    assert path.read_text().endswith(" INFO crypto_bot.loop: trained run_id=r-1 symbol=BTC/USDT\n")
+
+
+@pytest.mark.parametrize("shape", ["text", "json"])
+def test_masking_holds_in_either_shape_and_in_the_context(tmp_path, capsys, shape):
+    awkward = 'quo"te\\slash-s3cret'
+    path = configure_logging(
+        "backtest", tmp_path, secrets=[SECRET, awkward], log_format=shape, verbose=True
+    )
+    keep_secret("made-at-the-start-token")
+    try:
+        raise ValueError(f"refused {awkward}")
+    except ValueError:
+        with log_context(key=SECRET, nested={"inner": [awkward, {SECRET: 1}]}):
+            LOG.exception("token made-at-the-start-token and %s", TOKEN)
+    get_logger("crypto_bot.loop").warning("posting", url=f"https://user:{SECRET}@host")
+    for text in (path.read_text(), capsys.readouterr().err):
+        assert MASK in text
+        for secret in (
+            SECRET,
+            TOKEN,
+            "made-at-the-start-token",
+            "slash-s3cret",
+            'quo"te',
+            'quo\\"te',
+        ):
+            assert secret not in text
+        if shape == "json":
+            assert [json.loads(line) for line in text.splitlines()]
+
+
+def test_in_the_foreground_details_go_to_stdout_and_warnings_to_stderr_once_each(tmp_path, capsys):
+    for verbose in (False, True):
+        configure_logging("integrated_backtest", tmp_path, verbose, foreground=True)
+        LOG.debug("D")
+        LOG.info("I")
+        LOG.warning("W")
+        shown = capsys.readouterr()
+        assert [line[-1] for line in shown.out.splitlines()] == (["D", "I"] if verbose else ["I"])
+        assert [line[-1] for line in shown.err.splitlines()] == ["W"]
+
+
+def test_the_settings_choose_the_shape(tmp_path):
+    config = {**TINY, "logging": {"folder": str(tmp_path)}, "operations": {"log_format": "json"}}
+    with open_workbench(config, log="backtest") as bench:
+        LOG.info("hello")
+        assert json.loads(bench.log.read_text().splitlines()[-1])["event"] == "hello"
+    assert "structlog" in sys.modules

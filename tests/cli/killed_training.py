@@ -13,7 +13,7 @@ import lightgbm  # noqa: F401
 import psutil  # noqa: F401
 import scipy.stats  # noqa: F401
 
-import crypto_bot.cli.trainer_commands  # noqa: F401
+import crypto_bot.cli.training_commands  # noqa: F401
 from crypto_bot.cli.cointrainer import main
 
 WATCHED = ("registry", "local_models")

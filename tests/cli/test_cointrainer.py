@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from candle_files_made import write_candles
-from crypto_bot.cli import trainer_commands
+from crypto_bot.cli import training_commands_files
 from crypto_bot.cli.cointrainer import main
 from crypto_bot.core import ModelCard
 from crypto_bot.core.errors import StorageError
@@ -269,9 +269,10 @@ def test_the_symbol_of_the_environment_is_the_default(folder, capsys, monkeypatc
 def test_killed_at_any_change_training_leaves_nothing_half_visible(tmp_path):
     write_candles(tmp_path / "candles.csv", 1200)
     environment = small_environment(**{"models.lightgbm.n_estimators": 2})
+    paths = os.pathsep.join(map(str, (HERE.parent, HERE.parents[1] / "src")))
     done = subprocess.run(
         [sys.executable, "-W", "ignore", str(HERE / "killed_training.py"), str(tmp_path), "8"],
-        env={**environment, "PYTHONPATH": str(HERE.parent), "OMP_NUM_THREADS": "1"},
+        env={**environment, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
         timeout=400,
@@ -300,7 +301,7 @@ def test_metadata_never_describes_another_model(folder, capsys, monkeypatch):
     def full_disk(path, value):
         raise StorageError(f"{path} must be writable, was not: no space left")
 
-    monkeypatch.setattr(trainer_commands, "write_json", full_disk)
+    monkeypatch.setattr(training_commands_files, "write_json", full_disk)
     assert train("--max-bin", "7") == 1
     assert "no space left" in capsys.readouterr().err
     assert not (folder / "local_models" / METADATA).exists()

@@ -148,3 +148,9 @@ def test_no_output_of_settings_holds_a_secret(caplog):
     )
     assert all(SECRET not in output for output in outputs)
     assert secret_values(settings) == [SECRET, f"https://hooks.example/{SECRET}"]
+
+
+def test_the_original_trainer_s_variable_names_the_bucket():
+    assert load_settings({}, environ=ENVIRON).ml_integration.supabase.bucket == "models"
+    environ = {**ENVIRON, "CT_MODELS_BUCKET": "older"}
+    assert load_settings({}, environ=environ).ml_integration.supabase.bucket == "older"

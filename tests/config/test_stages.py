@@ -6,6 +6,7 @@ import pytest
 
 from crypto_bot.config import Settings
 from crypto_bot.engine.options import CostOptions, ExitOptions, SizingOptions
+from crypto_bot.feedback import WatchOptions
 from crypto_bot.gate import GateOptions
 from crypto_bot.labels.three_class import ThreeClassOptions
 from crypto_bot.market import SimulationOptions
@@ -32,6 +33,8 @@ PAIRS = [
     # The guide's own keys at the top of the file.
     (DEFAULTS.gate, GateOptions, {"min_sharpe", "max_drawdown", "min_win_rate"}),
     (DEFAULTS.simulation, SimulationOptions, {"symbols", "timeframe", "bars"}),
+    # The loop and the backtests read these.
+    (DEFAULTS.feedback, WatchOptions, {"act", "interval_hours", "use_measured_slippage"}),
 ]
 
 
@@ -61,6 +64,7 @@ def test_a_section_mirrors_the_options_of_its_stage(section, options, elsewhere)
 @pytest.mark.parametrize(("section", "options", "elsewhere"), PAIRS)
 def test_a_section_turns_into_the_options_of_its_stage(section, options, elsewhere):
     own = {name: value for name, value in section.model_dump().items() if name in elsewhere}
+    own = {name: value for name, value in own.items() if name in options.model_fields}
     assert section.of(options) == options(**own)
 
 

@@ -1,4 +1,4 @@
-"""One action out of three comparisons, and a record of everything found."""
+"""One look becomes one piece of advice and one record."""
 
 from __future__ import annotations
 
@@ -7,104 +7,82 @@ import json
 import numpy as np
 import pytest
 
-from crypto_bot.core import TRADE
-from crypto_bot.features import DriftLevel, FeatureDrift
 from crypto_bot.feedback import (
     Action,
     Agreement,
-    compare_with_expectation,
-    feedback_record,
+    FeatureEvidence,
+    LiveEvidence,
+    look_record,
     recommend,
     record_feedback,
+    take_a_look,
 )
 from crypto_bot.journal import Journal
 from crypto_bot.journal.records import to_json
+from drifting_streams import drawn, split
 
 EQUAL = Agreement(True, 9, 0, 0, 0, 0, 0, None)
 ODD = Agreement(False, 9, 0, 2, 0, 1, 1, "A/USDT is odd")
 EXPLAINED = Agreement(False, 9, 0, 2, 0, 2, 0, "A/USDT is blocked")
-STRONG = FeatureDrift("rsi_14", 0.4, DriftLevel.STRONG)
-STABLE = FeatureDrift("sma_10", 0.01, DriftLevel.STABLE)
-UNKNOWN = FeatureDrift("atr_14", None, DriftLevel.UNKNOWN)
+PROMISED = drawn(0.002, 300, seed=2)
+GOOD, BAD, FEW = drawn(0.002, 60), drawn(-0.004, 60), drawn(0.0, 3)
 
 
-def report(live_mean, count=60):
-    rng = np.random.default_rng(1)
-    live, promised = np.zeros(count, TRADE), np.zeros(300, TRADE)
-    live["return_frac"] = rng.normal(live_mean, 0.01, count)
-    promised["return_frac"] = rng.normal(0.002, 0.01, 300)
-    return compare_with_expectation(live, promised)
+def drifted(share):
+    values = np.random.default_rng(3).normal(size=(6_000, 4))
+    values[-600:, : int(4 * share)] += 1.0
+    return FeatureEvidence(("a", "b", "c", "d"), *split(values, 600))
 
 
-GOOD, BAD, FEW = report(0.002), report(-0.01), report(0.0, count=3)
+def evidence(agreement=EQUAL, live=GOOD, moved=0.0):
+    return LiveEvidence(
+        "ALL", trades=live, expected=PROMISED, agreement=agreement, features=drifted(moved)
+    )
 
 
 @pytest.mark.parametrize(
-    ("agreement", "expectation", "drift", "action", "words"),
+    ("given", "action", "words"),
     [
-        (EQUAL, GOOD, (STABLE,), Action.CONTINUE, "results are within what validation promised"),
-        (EXPLAINED, GOOD, (STABLE,), Action.CONTINUE, "within what validation promised"),
-        (None, None, (), Action.CONTINUE, "nothing to hold the result against"),
-        (EQUAL, FEW, (STABLE, STABLE, STRONG), Action.CONTINUE, "too few trades to judge"),
-        (ODD, GOOD, (STABLE,), Action.SHRINK, "1 trades differ from the backtest without a risk"),
-        (EQUAL, BAD, (STABLE,), Action.SHRINK, "worse than validation promised"),
-        (EQUAL, BAD, (STABLE, STABLE, STRONG), Action.RETRAIN, "1 of 3 features drifted strongly"),
-        (EQUAL, GOOD, (STRONG, STABLE, UNKNOWN), Action.RETRAIN, "1 of 2 features drifted"),
+        (evidence(), Action.CONTINUE, "results are within what validation promised"),
+        (evidence(EXPLAINED), Action.CONTINUE, "within what validation promised"),
+        (LiveEvidence("ALL"), Action.CONTINUE, "nothing to hold the result against"),
+        (evidence(live=FEW), Action.CONTINUE, "too few trades to judge"),
+        (evidence(ODD), Action.STAND_ASIDE, "1 trades differ from the backtest without a risk"),
+        (evidence(live=BAD), Action.SHRINK, "worse than validation promised"),
+        (evidence(moved=0.5), Action.RETRAIN, "2 of 4 features drifted strongly"),
+        (evidence(live=BAD, moved=0.5), Action.RETRAIN, "2 of 4 features drifted strongly"),
     ],
 )
-def test_the_action_follows_from_what_was_found(agreement, expectation, drift, action, words):
-    found = recommend(agreement, expectation, drift)
+def test_the_advice_follows_from_what_was_found(given, action, words):
+    found = recommend(take_a_look(given))
     assert found.action is action
     assert words in found.describe()
     assert found.describe().startswith(action.value)
 
 
 def test_everything_found_is_kept_in_the_journal():
-    drift = (STRONG, UNKNOWN)
-    found = recommend(ODD, BAD, drift)
+    look = take_a_look(evidence(ODD, BAD, 0.5))
     with Journal("sqlite://") as journal:
         run_id = journal.start_run("feedback", {})
-        record_feedback(
-            journal,
-            run_id,
-            "A/USDT",
-            agreement=ODD,
-            expectation=BAD,
-            drift=drift,
-            recommendation=found,
-        )
+        record_feedback(journal, run_id, "A/USDT", look, agreement=ODD, more={"size": 0.5})
         (kept,) = journal.feedback(run_id=run_id)
     assert (kept.symbol, kept.kind, kept.agrees) == ("A/USDT", "paper", False)
-    assert kept.detail == json.loads(to_json(feedback_record(ODD, BAD, drift, found)))
+    assert kept.detail == json.loads(to_json({**look_record(look, agreement=ODD), "size": 0.5}))
     assert kept.detail["agreement"]["unexplained"] == 1
-    assert kept.detail["drift"][1] == {"feature": "atr_14", "psi": None, "level": "unknown"}
+    assert [each["level"] for each in kept.detail["drift"]].count("drifted") == 2
+    assert {each["kind"] for each in kept.detail["findings"]} == {
+        "feature_drift",
+        "worse_than_promised",
+        "unexplained_trades",
+    }
 
 
 @pytest.mark.parametrize(
-    ("agreement", "expectation", "agrees"),
-    [
-        (EQUAL, GOOD, True),
-        (EXPLAINED, FEW, True),
-        (EQUAL, BAD, False),
-        (ODD, GOOD, False),
-        (None, FEW, None),
-        (None, None, None),
-    ],
+    ("given", "agrees"),
+    [(evidence(), True), (evidence(None, FEW), None), (evidence(EQUAL, FEW), True)],
 )
-def test_agreement_is_claimed_only_where_something_was_told(agreement, expectation, agrees):
+def test_agreement_is_not_claimed_where_nothing_can_be_told(given, agrees):
     with Journal("sqlite://") as journal:
         run_id = journal.start_run("feedback", {})
-        found = recommend(agreement, expectation)
-        record_feedback(
-            journal,
-            run_id,
-            "A/USDT",
-            agreement=agreement,
-            expectation=expectation,
-            recommendation=found,
-        )
-        (kept,) = journal.feedback(run_id=run_id)
-    assert kept.agrees is agrees
-    halves = kept.detail["matches_backtest"], kept.detail["as_expected"]
-    assert halves[0] is {ODD: False, None: None}.get(agreement, True)
-    assert halves[1] is (True if expectation is GOOD else False if expectation is BAD else None)
+        record_feedback(journal, run_id, "A/USDT", take_a_look(given), agreement=given.agreement)
+        assert journal.feedback(run_id=run_id)[0].agrees is agrees

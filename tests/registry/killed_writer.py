@@ -13,7 +13,7 @@ from types import FrameType
 from typing import Any
 
 from crypto_bot.core.errors import CryptoBotError
-from crypto_bot.registry import FolderRegistry
+from crypto_bot.registry import ModelRegistry
 from toy_model import PASSED, toy_card, toy_files, toy_registry
 
 MOST_LINES = 4000
@@ -72,14 +72,14 @@ def kill_everywhere(action: str, root: Path) -> dict[str, int]:
     return outcome
 
 
-def act(registry: FolderRegistry, action: str, version: str) -> None:
+def act(registry: ModelRegistry, action: str, version: str) -> None:
     if action == "publish":
         registry.publish("BTC/USDT", toy_files(), toy_card())
     else:
         registry.promote("BTC/USDT", version, PASSED)
 
 
-def all_is_whole(registry: FolderRegistry) -> bool:
+def all_is_whole(registry: ModelRegistry) -> bool:
     """Every visible version loads and the champion log reads."""
     try:
         for version in registry.versions("BTC/USDT"):

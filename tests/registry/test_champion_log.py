@@ -51,7 +51,7 @@ def test_a_promotion_is_logged_with_its_evidence_and_loads_by_default(registry, 
     assert registry.champion("BTC/USDT") == three[1]
     predictor, _ = registry.load("BTC/USDT")
     assert predictor.probabilities == [0.4, 0.6]
-    written = json.loads((registry.root / "BTC-USDT/champion/000001.json").read_text())
+    written = json.loads((Path(registry.where) / "BTC-USDT/champion/000001.json").read_text())
     assert written["evidence"]["sharpe"] == 1.2
     assert written["run_id"] == "run-1"
 
@@ -89,7 +89,7 @@ def test_a_retired_version_never_serves_again(registry, three):
 def test_a_damaged_version_can_neither_be_promoted_nor_rolled_back_to(registry, three):
     registry.promote("BTC/USDT", three[0], PASSED)
     registry.promote("BTC/USDT", three[1], PASSED)
-    (registry.root / "BTC-USDT/versions" / three[0] / "model.json").write_bytes(b"[1, 0]")
+    (Path(registry.where) / "BTC-USDT/versions" / three[0] / "model.json").write_bytes(b"[1, 0]")
     with pytest.raises(ModelError, match=r"model\.json must have"):
         registry.promote("BTC/USDT", three[0], PASSED)
     with pytest.raises(ModelError, match=r"model\.json must have"):
@@ -105,12 +105,12 @@ def test_evidence_must_be_plain_finite_values(registry, three):
 
 
 def test_latest_json_carries_the_original_trainers_fields_and_follows_the_champion(registry, three):
-    path = registry.root / "BTC-USDT" / "LATEST.json"
+    path = Path(registry.where) / "BTC-USDT" / "LATEST.json"
     registry.promote("BTC/USDT", three[0], PASSED)
     registry.promote("BTC/USDT", three[1], PASSED)
     latest = json.loads(path.read_text())
     assert latest["key"] == f"BTC-USDT/versions/{three[1]}/model.json"
-    assert (registry.root / latest["key"]).is_file()
+    assert (Path(registry.where) / latest["key"]).is_file()
     assert latest["schema_version"] == "1"
     assert latest["feature_list"] == ["rsi_14", "sma_ratio"]
     assert latest["label_order"] == [0, 1]
@@ -126,7 +126,7 @@ def test_latest_json_carries_the_original_trainers_fields_and_follows_the_champi
 
 def test_a_false_latest_json_changes_nothing(registry, three):
     registry.promote("BTC/USDT", three[0], PASSED)
-    (registry.root / "BTC-USDT" / "LATEST.json").write_text('{"key": "evil"}')
+    (Path(registry.where) / "BTC-USDT" / "LATEST.json").write_text('{"key": "evil"}')
     assert registry.champion("BTC/USDT") == three[0]
     registry.load("BTC/USDT")
 
@@ -134,7 +134,7 @@ def test_a_false_latest_json_changes_nothing(registry, three):
 def test_a_missing_or_damaged_entry_is_named(registry, three):
     for version in three:
         registry.promote("BTC/USDT", version, PASSED)
-    folder = registry.root / "BTC-USDT" / "champion"
+    folder = Path(registry.where) / "BTC-USDT" / "champion"
     text = (folder / "000003.json").read_text()
     (folder / "000003.json").write_text(text[:-9])
     with pytest.raises(ModelError, match=r"000003\.json must be JSON"):
@@ -150,7 +150,7 @@ def test_a_missing_or_damaged_entry_is_named(registry, three):
 
 def test_a_log_that_cannot_be_written_keeps_the_champion(registry, three):
     registry.promote("BTC/USDT", three[0], PASSED)
-    folder = registry.root / "BTC-USDT" / "champion"
+    folder = Path(registry.where) / "BTC-USDT" / "champion"
     aside = folder.rename(folder.with_name("aside"))
     folder.write_text("in the way")
     with pytest.raises(StorageError, match="must be writable, was not"):
@@ -167,15 +167,18 @@ def _promote_many(root: str, versions: list[str]) -> list[int]:
 
 def test_four_processes_racing_to_promote_write_a_contiguous_log_and_lose_nothing(registry, three):
     with ProcessPoolExecutor(4, mp_context=get_context("spawn")) as pool:
-        jobs = [pool.submit(_promote_many, str(registry.root), [*three, *three]) for _ in range(4)]
+        jobs = [
+            pool.submit(_promote_many, str(Path(registry.where)), [*three, *three])
+            for _ in range(4)
+        ]
         numbers = [number for job in jobs for number in job.result()]
     history = registry.history("BTC/USDT")
     assert sorted(numbers) == [entry.number for entry in history] == list(range(1, 25))
     for earlier, later in itertools.pairwise(history):
         assert later.previous == earlier.champion
     assert registry.champion("BTC/USDT") == history[-1].version
-    assert history[-1].version in (registry.root / "BTC-USDT" / "LATEST.json").read_text()
-    assert list((registry.root / "tmp").iterdir()) == []
+    assert history[-1].version in (Path(registry.where) / "BTC-USDT" / "LATEST.json").read_text()
+    assert list((Path(registry.where) / "tmp").iterdir()) == []
 
 
 @given(st.lists(st.tuples(st.sampled_from(["promote", "rollback", "retire"]), st.integers(0, 3))))

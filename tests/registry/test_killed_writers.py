@@ -20,7 +20,8 @@ posix = pytest.mark.skipif(os.name == "nt", reason="needs fork and SIGKILL")
 
 
 def environment() -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(TESTS), "OPENBLAS_NUM_THREADS": "1"}
+    places = os.pathsep.join(filter(None, (str(TESTS), os.environ.get("PYTHONPATH"))))
+    return {**os.environ, "PYTHONPATH": places, "OPENBLAS_NUM_THREADS": "1"}
 
 
 @posix

@@ -29,7 +29,7 @@ def registry(tmp_path):
 
 
 def folder_of(registry, version, slug="BTC-USDT"):
-    return registry.root / slug / "versions" / version
+    return Path(registry.where) / slug / "versions" / version
 
 
 def test_what_was_published_comes_back_equal(registry):
@@ -118,7 +118,7 @@ def test_a_changed_file_is_refused_by_name(registry, victim, mutation):
     content = path.read_bytes()
     path.unlink()
     if mutation == "link":
-        elsewhere = registry.root / "elsewhere"
+        elsewhere = Path(registry.where) / "elsewhere"
         elsewhere.write_bytes(content)
         path.symlink_to(elsewhere)
     elif mutation != "remove":
@@ -277,12 +277,12 @@ def test_a_full_disk_during_publish_leaves_nothing(registry, monkeypatch):
     with pytest.raises(StorageError, match="No space left on device"):
         registry.publish("BTC/USDT", toy_files(), toy_card())
     assert registry.versions("BTC/USDT") == []
-    assert list((registry.root / "tmp").iterdir()) == []
+    assert list((Path(registry.where) / "tmp").iterdir()) == []
 
 
 def test_leftovers_of_killed_writers_are_swept_once_they_are_old(registry):
     registry.publish("BTC/USDT", toy_files(), toy_card())
-    staging = registry.root / "tmp"
+    staging = Path(registry.where) / "tmp"
     (staging / "abandoned").mkdir()
     (staging / "abandoned" / "model.json").write_text("half")
     (staging / "entry.json").write_text("half")
@@ -298,7 +298,7 @@ def test_smoke_stores_lists_fetches_and_leaves_nothing(registry):
     assert result.key.startswith("tmp/BTC-USDT-")
     assert result.key.endswith("/__smoke__.bin")
     assert result.size_bytes == 1024
-    assert list((registry.root / "tmp").iterdir()) == []
+    assert list((Path(registry.where) / "tmp").iterdir()) == []
     assert registry.symbols() == []
 
 
@@ -340,10 +340,12 @@ def test_show_tells_card_stage_manifest_and_the_log_entries_of_a_version(registr
 def test_open_registry_takes_paths_and_file_addresses_and_refuses_others_without_their_secrets(
     tmp_path,
 ):
-    assert open_registry(tmp_path).root == tmp_path
-    assert open_registry(str(tmp_path)).root == tmp_path
-    assert open_registry((tmp_path / "a b").as_uri()).root == tmp_path / "a b"
-    with pytest.raises(ConfigError, match="supabase registries are not in this version") as caught:
+    assert open_registry(tmp_path).where == str(tmp_path)
+    assert open_registry(str(tmp_path)).where == str(tmp_path)
+    assert open_registry((tmp_path / "a b").as_uri()).where == str(tmp_path / "a b")
+    with pytest.raises(
+        ConfigError, match="a Supabase bucket is named in the configuration"
+    ) as caught:
         open_registry("supabase://user:service-key@host/models")
     assert "service-key" not in str(caught.value)
     with pytest.raises(ConfigError, match="must be on this machine"):

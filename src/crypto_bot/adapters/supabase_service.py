@@ -9,19 +9,26 @@ import logging
 import os
 import random
 import re
-import socket
+import ssl
 import time
 import weakref
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import suppress
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr
 
-from crypto_bot.core.errors import ConfigError, CryptoBotError, StorageError
+from crypto_bot.adapters.supabase_problems import (
+    Problem,
+    SupabaseRefused,
+    possible_failures,
+    problem_of,
+    rule_of,
+)
+from crypto_bot.core.errors import ConfigError, CryptoBotError
 from crypto_bot.core.options import Options
-from crypto_bot.registry.objects import MissingObject
 
 if TYPE_CHECKING:
     import httpx
@@ -34,18 +41,6 @@ _MOST_WORDS = 160
 _JITTER = random.SystemRandom()
 
 
-class SupabaseRefused(ConfigError, StorageError):  # noqa: N818 - a verdict
-    """The project refuses this key or lacks this bucket: a setting is wrong, waiting mends nothing."""
-
-
-class Taken(StorageError):  # noqa: N818 - a state
-    """An object has this key already."""
-
-
-class Unanswered(StorageError):  # noqa: N818 - a state
-    """No answer to be relied on after every attempt: a write may have happened or not."""
-
-
 class SupabaseRetries(Options):
     """How often a request that failed by the network or the server is sent again."""
 
@@ -56,19 +51,17 @@ class SupabaseRetries(Options):
     )
 
 
-@dataclass(frozen=True)
-class Problem:
-    """Why a request failed; `status` is what the server means, 0 where it did not answer."""
+class _ServerClock:
+    """How far the service's clock is ahead of this machine's."""
 
-    status: int
-    code: str
-    message: str
-    retry_after_s: float | None = None
+    ahead_s = 0.0
 
-    @property
-    def may_pass(self) -> bool:
-        """Whether the same request may succeed later."""
-        return self.status == 0 or self.status == 429 or self.status >= 500
+    def note(self, response: httpx.Response) -> None:
+        """Read the answer's Date."""
+        stamp = response.headers.get("date")
+        if stamp is not None:
+            with suppress(ValueError):
+                self.ahead_s = parsedate_to_datetime(stamp).timestamp() - time.time()
 
 
 class SupabaseService:
@@ -106,6 +99,7 @@ class SupabaseService:
         self._wait = wait
         self._client = client
         self._owner = os.getpid() if client is not None else 0
+        self._clock = _ServerClock()
 
     @property
     def http(self) -> httpx.Client:
@@ -113,10 +107,17 @@ class SupabaseService:
         if self._client is None or self._owner != os.getpid():
             import httpx
 
-            # Redirects are not followed: they would carry the key to another host.
-            self._client = httpx.Client(timeout=self.timeout_s, follow_redirects=False)
+            # Redirects are not followed: they would carry the key to another host. Plain http takes
+            # no certificates, which are slow to load; an empty context trusts nobody.
+            trust = (
+                True if self.url.startswith("https") else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            )
+            self._client = httpx.Client(
+                timeout=self.timeout_s, follow_redirects=False, verify=trust
+            )
             self._owner = os.getpid()
             weakref.finalize(self, self._client.close)
+            self._client.event_hooks["response"] = [self._clock.note]
         return self._client
 
     @property
@@ -124,6 +125,10 @@ class SupabaseService:
         """What proves who asks."""
         key = self._key.get_secret_value()
         return {"apiKey": key, "Authorization": f"Bearer {key}"}
+
+    def server_time_s(self) -> float:
+        """Seconds since 1970 by the service's clock as of its last answer; else by this machine's."""
+        return time.time() + self._clock.ahead_s
 
     def close(self) -> None:
         """Free the connections; the next request makes new ones."""
@@ -147,7 +152,7 @@ class SupabaseService:
         Unanswered         network or server failed at every attempt
         StorageError       any other refusal
         """
-        failures = _failures()
+        failures = possible_failures()
         attempt = 1
         while True:
             try:
@@ -162,7 +167,7 @@ class SupabaseService:
             attempt += 1
 
     def _pause(self, problem: Problem, attempt: int) -> float:
-        wanted = self._retries.first_wait_s * 2 ** (attempt - 1) * _JITTER.uniform(0.5, 1.5)
+        wanted = self._retries.first_wait_s * 2.0 ** (attempt - 1) * _JITTER.uniform(0.5, 1.5)
         return min(max(wanted, problem.retry_after_s or 0.0), self._retries.longest_wait_s)
 
     def _cleaned(self, problem: Problem) -> str:
@@ -172,147 +177,11 @@ class SupabaseService:
         return f"{problem.status} {text}" if problem.status else text
 
     def _in_words(self, problem: Problem, doing: str, attempts: int) -> CryptoBotError:
-        kind, rule = _rule(problem, self.host)
+        kind, rule = rule_of(problem, self.host)
         said = self._cleaned(problem)
         tries = f" after {attempts} attempts" if attempts > 1 else ""
         must, _, way_out = rule.partition("; ")
         return kind(f"{doing} at {self.host}: {must}{tries} ({said}); {way_out}")
-
-
-def _failures() -> tuple[type[Exception], ...]:
-    """What a request can fail with; the last three are answers in another form than the service's."""
-    import httpx
-    from storage3.exceptions import StorageApiError
-
-    return StorageApiError, httpx.HTTPError, KeyError, TypeError, ValueError
-
-
-def problem_of(error: Exception) -> Problem:
-    """What a failed request means."""
-    import httpx
-    from storage3.exceptions import StorageApiError
-
-    if isinstance(error, StorageApiError):
-        status = int(error.status) if str(error.status).isdecimal() else 0
-        return Problem(status, str(error.code), str(error.message), _retry_after(error))
-    if isinstance(error, httpx.HTTPStatusError):
-        return problem_of_response(error.response)
-    if isinstance(error, httpx.HTTPError):
-        return Problem(0, *_network_words(error))
-    return Problem(0, "garbled", f"{type(error).__name__} in reading the answer")
-
-
-def problem_of_response(response: httpx.Response) -> Problem:
-    """The refusal in a response that was read."""
-    try:
-        body = response.json()
-        status = int(body.get("statusCode", response.status_code))
-        code = str(body.get("error") or body.get("code") or "")
-        message = str(body["message"])
-    except (AttributeError, KeyError, TypeError, ValueError):
-        status, code, message = response.status_code, "InternalError", response.text
-    return Problem(status, code, message, _seconds(response.headers.get("retry-after")))
-
-
-def _rule(problem: Problem, host: str) -> tuple[type[CryptoBotError], str]:
-    """The error's class, and 'what must be; what to do'."""
-    message, code = problem.message.lower(), problem.code.lower()
-    if problem.status == 0:
-        return Unanswered, _NETWORK.get(problem.code, _NETWORK["broken"])
-    if "bucket not found" in (message, code):
-        return SupabaseRefused, _NO_BUCKET
-    for status, word, rule in _REFUSED:
-        if problem.status == status and word in message:
-            return SupabaseRefused, rule
-    if problem.status == 404:
-        return MissingObject, "the object must exist, did not; publish it, or ask for another"
-    if problem.status == 409:
-        return Taken, "the key must be free, was taken; it is never overwritten"
-    if problem.status in _OTHER:
-        return StorageError, _OTHER[problem.status]
-    if problem.status == 429:
-        return Unanswered, "the server must take requests, had too many; try again in a minute"
-    if problem.status >= 500:
-        return Unanswered, "the server must work, failed; try again, then look at its status page"
-    if 300 <= problem.status < 400:
-        return SupabaseRefused, f"{host} must be the project itself, redirects; set SUPABASE_URL"
-    return StorageError, "the server must accept the request, refused it; see its words"
-
-
-_NO_BUCKET = (
-    "the bucket must exist and be seen by this key, was not found; create it (private) in the "
-    "project's Storage page or set ml_integration.supabase.bucket, and check that "
-    "SUPABASE_SERVICE_KEY is the service-role key"
-)
-_NETWORK = {
-    "name": "the host name must be known, was not; check SUPABASE_URL and this machine's network",
-    "refused": "the server must listen, refused the connection; check SUPABASE_URL and its port",
-    "timeout": "the server must answer in time, did not; try again, or raise the timeout",
-    "certificate": "the server must show a certificate that is trusted, did not; check SUPABASE_URL",
-    "garbled": "the answer must be the service's, was not; check SUPABASE_URL for a proxy between",
-    "broken": "the connection must last, broke; try again",
-}
-_REFUSED = (
-    (401, "expired", "SUPABASE_SERVICE_KEY must be valid, has expired; make a new one"),
-    (401, "", "SUPABASE_SERVICE_KEY must be a key of this project, is not; copy its service key"),
-    (403, '"exp" claim', "SUPABASE_SERVICE_KEY must be valid, has expired; make a new one"),
-    (
-        403,
-        "signature verification",
-        "SUPABASE_SERVICE_KEY must be a key of this project, is another's; copy its service key",
-    ),
-    (
-        403,
-        "invalid compact jws",
-        "SUPABASE_SERVICE_KEY must be a service key, is no key; copy it again, whole",
-    ),
-    (
-        403,
-        "row-level security",
-        "SUPABASE_SERVICE_KEY must be the service-role key, may not write here; "
-        "copy the service-role key, not the anon key",
-    ),
-    (403, "", "SUPABASE_SERVICE_KEY must be allowed this, is not; use the service-role key"),
-)
-_OTHER = {
-    413: "the object must be within the size limit, was larger; raise the limit of bucket and project",
-    415: "the bucket must allow this content type, does not; remove its allowed_mime_types",
-}
-
-
-def _network_words(error: httpx.HTTPError) -> tuple[str, str]:
-    import httpx
-
-    causes: list[BaseException] = []
-    cause: BaseException | None = error
-    while cause is not None and cause not in causes:
-        causes.append(cause)
-        cause = cause.__cause__ or cause.__context__
-    text = str(error) or type(error).__name__
-    if isinstance(error, httpx.TimeoutException):
-        return "timeout", text
-    if any(isinstance(cause, socket.gaierror) for cause in causes):
-        return "name", text
-    if any(isinstance(cause, ConnectionRefusedError) for cause in causes):
-        return "refused", text
-    if isinstance(error, httpx.ConnectError) and "certificate" in text.lower():
-        return "certificate", text
-    return "broken", text
-
-
-def _retry_after(error: BaseException) -> float | None:
-    import httpx
-
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, httpx.HTTPStatusError):
-            return _seconds(cause.response.headers.get("retry-after"))
-        cause = cause.__cause__ or cause.__context__
-    return None
-
-
-def _seconds(text: str | None) -> float | None:
-    return float(text) if text is not None and text.isdecimal() else None
 
 
 def _checked_url(url: str) -> str:

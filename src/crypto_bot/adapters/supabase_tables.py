@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
 from pydantic import SecretStr
 
@@ -191,7 +192,7 @@ def _rows(
 ) -> list[dict[str, Any]]:
     def call() -> list[dict[str, Any]]:
         address = f"{service.url}/rest/v1/{table}"
-        response = service.http.get(address, params=parameters, headers=service.headers)
+        response = service.http.get(address, params=urlencode(parameters), headers=service.headers)
         response.raise_for_status()
         rows = response.json()
         if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):

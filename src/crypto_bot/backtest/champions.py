@@ -16,7 +16,7 @@ from crypto_bot.dataset import Dataset
 from crypto_bot.engine import BacktestResult
 from crypto_bot.features import compute_features
 from crypto_bot.gate import ChampionEvidence, Judged, pool_results
-from crypto_bot.registry import FolderRegistry
+from crypto_bot.registry import ModelRegistry
 from crypto_bot.validation import OutOfSample
 
 TERMS = "terms"
@@ -24,7 +24,7 @@ TERMS = "terms"
 
 
 def champion_evidence(
-    registry: FolderRegistry,
+    registry: ModelRegistry,
     symbol: str,
     dataset: Dataset,
     predictions: OutOfSample,
@@ -76,7 +76,7 @@ def champion_evidence(
     return ChampionEvidence(version, theirs.sharpe, start_ns, end_ns, Judged.STORED)
 
 
-def incumbent(registry: FolderRegistry, symbol: str, run_id: str) -> str | None:
+def incumbent(registry: ModelRegistry, symbol: str, run_id: str) -> str | None:
     """The version in service, leaving out what this run itself put there."""
     entries = [entry for entry in registry.history(symbol) if entry.run_id != run_id]
     return entries[-1].champion if entries else None

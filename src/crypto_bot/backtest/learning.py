@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager
 from dataclasses import fields, replace
 from functools import partial
 from itertools import pairwise
+from typing import Any
 
 from crypto_bot.backtest.champions import TERMS, champion_evidence
 from crypto_bot.backtest.examined import Examined, Learned
@@ -41,7 +42,7 @@ from crypto_bot.engine import BacktestResult, SignalExit
 from crypto_bot.features import compute_features
 from crypto_bot.gate import Verdict, gather_evidence, judge, pool_results
 from crypto_bot.journal import Step, Trial, TrialKind
-from crypto_bot.registry import FolderRegistry
+from crypto_bot.registry import ModelRegistry
 from crypto_bot.splits import Split, split_dataset
 from crypto_bot.strategies import get_strategy
 from crypto_bot.training import TrainedModel, make_card, score_probabilities
@@ -143,6 +144,40 @@ def _examine_fixed(
         baseline,
         funding,
     )
+
+
+def examine_predictions(
+    bench: Workbench,
+    recipe: Recipe,
+    dataset: Dataset,
+    predictions: OutOfSample,
+    bars: Sequence[Bars],
+    *,
+    run_id: str,
+    notes: Mapping[str, Any] | None = None,
+) -> Examined:
+    """Trade predictions of rows their models never saw, and count them as one trial.
+
+    Parameters
+    ----------
+    dataset, bars : what the predictions were made of
+    notes : kept with the verdict, JSON-ready
+    """
+    results = trade(bench, recipe, dataset, predictions, bars)
+    examined = Examined(
+        recipe,
+        dataset,
+        predictions,
+        results,
+        pool_results(results),
+        score_probabilities(dataset.labels, predictions.probabilities, dataset.classes),
+        (),
+        tuple(bars),
+        class_baseline(dataset, predictions),
+        notes=notes or {},
+    )
+    _count_trial(bench, run_id, examined)
+    return examined
 
 
 def _step(
@@ -378,7 +413,7 @@ def publish(
     return version
 
 
-def _was_promoted(registry: FolderRegistry, symbol: str, version: str, run_id: str) -> bool:
+def _was_promoted(registry: ModelRegistry, symbol: str, version: str, run_id: str) -> bool:
     """Whether this run has put the version into service before, whoever serves now."""
     served = {(entry.version, entry.run_id) for entry in registry.history(symbol)}
     return (version, run_id) in served

@@ -7,9 +7,10 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from crypto_bot.backtest.candles import Universe, gather_candles, stored_candles
+from crypto_bot.backtest.external_trainer import external_recipe, is_external
 from crypto_bot.backtest.hold_outs import spend_hold_out
 from crypto_bot.backtest.learning import learn
-from crypto_bot.backtest.recipes import symbol_recipe
+from crypto_bot.backtest.recipes import AnyRecipe, symbol_recipe
 from crypto_bot.backtest.summary import number, percent
 from crypto_bot.backtest.turn import hold_out_start
 from crypto_bot.backtest.unseen import (
@@ -32,10 +33,16 @@ _LOG = logging.getLogger(__name__)
 TRAINING, VALIDATION = "ml-training", "validation"
 """Kinds of run in the journal."""
 Announce = Callable[[str], None]
+RecipeOf = Callable[[Workbench, str], AnyRecipe]
 
 
 def train_symbols(
-    bench: Workbench, symbols: Sequence[str] | None, *, data: str | None, announce: Announce
+    bench: Workbench,
+    symbols: Sequence[str] | None,
+    *,
+    data: str | None,
+    announce: Announce,
+    recipe_of: RecipeOf = symbol_recipe,
 ) -> list[dict[str, Any]]:
     """Train, judge and publish one model a symbol: the first configured kind, on the configured label.
 
@@ -43,6 +50,8 @@ def train_symbols(
     ----------
     symbols : sequence | None    None: every symbol of `data`, else of the store
     data : str | None            candles to import first
+    recipe_of                    (workbench, symbol) -> what is learned; where
+                                 ml_integration.cointrainer_path names another program, that trains
 
     Returns
     -------
@@ -65,7 +74,7 @@ def train_symbols(
         )
     chosen = _prepared(bench, symbols, data, announce)
     run_id = start_or_resume(bench, TRAINING, symbols=list(chosen))
-    results = [_trained(bench, symbol, run_id, announce) for symbol in chosen]
+    results = [_trained(bench, symbol, run_id, announce, recipe_of) for symbol in chosen]
     status = "done" if any(result["error"] is None for result in results) else "failed"
     bench.journal.finish_run(run_id, status, {"models": results})
     return results
@@ -177,7 +186,9 @@ def start_or_resume(bench: Workbench, kind: str, **identity: Any) -> str:
     return bench.journal.start_run(kind, {**wanted, "settings": bench.settings})
 
 
-def _trained(bench: Workbench, symbol: str, run_id: str, announce: Announce) -> dict[str, Any]:
+def _trained(
+    bench: Workbench, symbol: str, run_id: str, announce: Announce, recipe_of: RecipeOf
+) -> dict[str, Any]:
     result: dict[str, Any] = {
         "symbol": symbol,
         "version": None,
@@ -191,7 +202,9 @@ def _trained(bench: Workbench, symbol: str, run_id: str, announce: Announce) -> 
         learned = learn(
             bench,
             universe.bars,
-            symbol_recipe(bench, symbol),
+            external_recipe(bench, universe.bars[0])
+            if is_external(bench.settings)
+            else recipe_of(bench, symbol),
             run_id=run_id,
             start_ns=universe.start_ns,
             end_ns=hold_out_start(universe, bench.settings.validation.holdout_frac),

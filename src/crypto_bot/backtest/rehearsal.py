@@ -3,45 +3,46 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
-import numpy as np
-
 from crypto_bot.backtest.candles import Universe
 from crypto_bot.backtest.exit_order import ExitOrder, exit_order
+from crypto_bot.backtest.live_evidence import (
+    agreement,
+    all_trades,
+    feature_evidence,
+    rows_of,
+    slippage_of,
+)
 from crypto_bot.backtest.schedule import Stopped
 from crypto_bot.backtest.workbench import Workbench
-from crypto_bot.core import TRADE, Bars, FundingRates
-from crypto_bot.core.arrays import PerRow, PerTrade
-from crypto_bot.engine import ExitOptions, settled_bars
-from crypto_bot.features import FeatureDrift, compute_features, feature_drift, level_features
+from crypto_bot.core import Bars, FundingRates
+from crypto_bot.core.arrays import PerTrade
+from crypto_bot.engine import ExitOptions
 from crypto_bot.feedback import (
     Agreement,
     ExpectationReport,
+    LiveEvidence,
+    Look,
     Recommendation,
-    compare_with_backtest,
-    compare_with_expectation,
-    entry_slippage,
+    WatchOptions,
     recommend,
     record_feedback,
+    take_a_look,
 )
 from crypto_bot.trading import (
     DecisionMaker,
-    PaperOptions,
     PaperResult,
     PaperSession,
     TradedSymbol,
-    expected_trades,
 )
-from crypto_bot.trading.twin import joined
+from crypto_bot.trading.live import TRADED
 
 _LOG = logging.getLogger(__name__)
 POOLED = "ALL"
 """The symbol under which what concerns every pair is written down."""
-_TRIED_BARS = 500
-"""Settled bars on which a feature shows whether it carries a price level."""
 
 
 @dataclass(frozen=True)
@@ -70,10 +71,15 @@ class Rehearsal:
     stretches: tuple[TradedSymbol, ...]
     paper: PaperResult
     agreement: Agreement
-    expectation: ExpectationReport
-    drift: tuple[FeatureDrift, ...]
+    look: Look
     recommendation: Recommendation
     exit_order: ExitOrder
+    watched: WatchOptions
+
+    @property
+    def expectation(self) -> ExpectationReport:
+        """Results against what was promised."""
+        return self.look.expectation
 
 
 def rehearse(
@@ -101,6 +107,7 @@ def rehearse(
         _traded(universe, trader), trader.maker, start_ns, universe.funding
     )
     options = bench.paper_options(trader.exits)
+    _say_version(bench, run_id, trader, stretches)
     session = PaperSession(
         stretches,
         options=options,
@@ -111,30 +118,50 @@ def rehearse(
     paper = session.run()
     if not paper.is_complete:
         raise Stopped(f"run {run_id} stopped in paper trading; the same command goes on with it")
-    agreement = _agreement(stretches, options, paper)
-    expectation = compare_with_expectation(
-        _all_trades(paper.trades.values()),
-        expected,
-        live_slippage=_slippage(stretches, paper),
-        assumed_slippage_frac=options.costs.slippage_frac,
+    watched = bench.settings.feedback.of(WatchOptions)
+    found = agreement(stretches, options, paper)
+    features, left_out = feature_evidence(stretches, rows_of(stretches))
+    look = take_a_look(
+        LiveEvidence(
+            POOLED,
+            trades=all_trades(paper.trades.values()),
+            expected=expected,
+            slippage=slippage_of(stretches, paper),
+            assumed_slippage_frac=options.costs.slippage_frac,
+            agreement=found,
+            features=features,
+        ),
+        watched,
     )
-    drift, left_out = _drift(stretches, trader.maker.feature_names)
-    recommendation = recommend(agreement, expectation, drift)
     if not bench.journal.feedback(run_id=run_id):  # a run taken up may have said it already
         record_feedback(
             bench.journal,
             run_id,
             POOLED,
-            agreement=agreement,
-            expectation=expectation,
-            drift=drift,
+            look,
+            agreement=found,
+            options=watched,
             left_out_of_drift=left_out,
-            recommendation=recommendation,
         )
-    _LOG.info("%s", agreement.describe())
+    _LOG.info("%s", found.describe())
     order = exit_order(bench.settings, universe, stretches, options)
     _LOG.info("%s", order.describe())
-    return Rehearsal(trader, stretches, paper, agreement, expectation, drift, recommendation, order)
+    return Rehearsal(trader, stretches, paper, found, look, recommend(look), order, watched)
+
+
+def _say_version(
+    bench: Workbench, run_id: str, trader: Trader, stretches: Sequence[TradedSymbol]
+) -> None:
+    """Which model version decides, before its first order: the orders of this run are its own."""
+    if trader.version is None:
+        return
+    said = bench.journal.model_events(run_id=run_id, event=TRADED)
+    known = {(event.symbol, event.version) for event in said}
+    for traded in stretches:
+        symbol = traded.bars.symbol
+        if (symbol, trader.version) not in known:
+            detail = {"timeframe": traded.bars.timeframe}
+            bench.journal.model_event(run_id, symbol, trader.version, TRADED, detail)
 
 
 def _traded(universe: Universe, trader: Trader) -> list[Bars]:
@@ -156,57 +183,3 @@ def hold_out_stretches(
             history, rates = bars.between(None, start_ns), funding.get(bars.symbol)
             stretches.append(TradedSymbol(stretch, maker, history, rates))
     return tuple(stretches)
-
-
-def _agreement(
-    stretches: Sequence[TradedSymbol], options: PaperOptions, paper: PaperResult
-) -> Agreement:
-    """Against the plain backtest, and against the one under the session's own interventions."""
-    plain, limited = (
-        expected_trades(
-            stretches,
-            costs=options.costs,
-            exits=options.exits,
-            sizing=options.sizing,
-            interventions=interventions,
-        )
-        for interventions in ((), paper.blocked)
-    )
-    return compare_with_backtest(paper.trades, plain, under_limits=limited)
-
-
-def _all_trades(trades: Iterable[PerTrade]) -> PerTrade:
-    return np.concatenate([np.empty(0, TRADE), *trades])
-
-
-def _slippage(stretches: Sequence[TradedSymbol], paper: PaperResult) -> PerRow:
-    pieces = [
-        entry_slippage(paper.trades[traded.bars.symbol], traded.bars)
-        for traded in stretches
-        if len(paper.trades.get(traded.bars.symbol, ()))
-    ]
-    return np.concatenate(pieces) if pieces else np.empty(0)
-
-
-def _drift(
-    stretches: Sequence[TradedSymbol], names: tuple[str, ...]
-) -> tuple[tuple[FeatureDrift, ...], tuple[str, ...]]:
-    """Drift of the relative features between history and hold-out, and the level features left out.
-
-    Features are computed over history and hold-out at once, and unsettled rows are left out.
-    """
-    if not names:
-        return (), ()
-    whole, _ = joined(stretches[0])
-    settled = settled_bars(names, whole.timeframe)
-    left_out = level_features(whole[: settled + _TRIED_BARS], names)
-    kept = tuple(name for name in names if name not in left_out)
-    if not kept:
-        return (), left_out
-    before, during = [np.empty((0, len(kept)))], [np.empty((0, len(kept)))]
-    for traded in stretches:
-        whole, first = joined(traded)
-        values = compute_features(whole, kept).values
-        before.append(values[settled:first])
-        during.append(values[max(first, settled) :])
-    return feature_drift(kept, np.concatenate(before), np.concatenate(during)), left_out

@@ -23,6 +23,8 @@ from crypto_bot.labels import (
 from crypto_bot.predictors import LIGHTGBM, LOGISTIC, RANDOM_FOREST
 from crypto_bot.splits import DEFAULT_EMBARGO_BARS
 from crypto_bot.training import (
+    DOWNSAMPLED,
+    DownsamplingTrainer,
     ForestOptions,
     ForestTrainer,
     LightGBMOptions,
@@ -36,6 +38,8 @@ from crypto_bot.tuning.rows import cut_at
 from crypto_bot.validation import OutOfSample
 from crypto_bot.validation.out_of_sample import predict_fold
 
+EXTERNAL = "external_trainer"
+"""Option of a card: the other program that trained it, whose way cannot be taken again here."""
 ROW_WEIGHTS = "row_weights"
 """Option of a card: how the rows counted; absent where all counted alike."""
 _TRAINERS: Mapping[str, tuple[Any, Any]] = {
@@ -126,7 +130,7 @@ def _weights(card: ModelCard) -> WeightOptions | None:
 
 
 def _trainer(card: ModelCard) -> Trainer | None:
-    if card.model_type not in _TRAINERS:
+    if card.model_type not in _TRAINERS or EXTERNAL in card.options:
         return None
     options, trainer = _TRAINERS[card.model_type]
     given = {name: value for name, value in card.options.items() if name in options.model_fields}
@@ -134,7 +138,8 @@ def _trainer(card: ModelCard) -> Trainer | None:
         made: Trainer = trainer(options(**given))
     except ConfigError:
         return None  # options of another version
-    return made
+    seed = card.options.get(DOWNSAMPLED)
+    return made if seed is None else DownsamplingTrainer(made, int(seed))
 
 
 def _identity(recipe: Recipe) -> tuple[Any, ...]:

@@ -21,6 +21,7 @@ from crypto_bot.backtest.workbench import Workbench
 from crypto_bot.core.arrays import PerBar, PerBarTime
 from crypto_bot.core.timeframes import iso_time
 from crypto_bot.engine.metrics import day_ends
+from crypto_bot.feedback import shift_word
 from crypto_bot.gate import annual_sharpe, pool_results
 from crypto_bot.report import (
     EquityView,
@@ -385,11 +386,16 @@ def _tables(outcome: TurnOutcome) -> Iterator[FactTable]:
         + "; ".join(rehearsal.recommendation.reasons)
         + f". Stop or target first: {rehearsal.exit_order.describe()}.",
     )
-    if rehearsal.drift:
+    if rehearsal.look.features:
         yield FactTable(
             "Drift of the features between development and hold-out",
-            ("feature", "PSI", "level"),
-            [(d.name, d.psi, str(d.level)) for d in rehearsal.drift],
+            ("feature", "PSI", "KS", "chance", "level"),
+            [
+                (d.name, d.psi, d.ks, d.p_value, shift_word(d, rehearsal.watched))
+                for d in rehearsal.look.features
+            ],
+            "Drifted: far (PSI) and not by chance (Kolmogorov-Smirnov, for rows that resemble each "
+            "other and Holm-adjusted over the features).",
         )
     yield FactTable(
         "Model versions of this run",

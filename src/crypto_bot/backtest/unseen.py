@@ -24,7 +24,7 @@ from crypto_bot.engine import BacktestResult, simulate
 from crypto_bot.features import FeatureStream, compute_features
 from crypto_bot.gate import gather_evidence, judge
 from crypto_bot.journal import TrialFilter, TrialKind
-from crypto_bot.registry import FolderRegistry, Stage
+from crypto_bot.registry import ModelRegistry, Stage
 from crypto_bot.splits import Split
 from crypto_bot.strategies import get_strategy
 from crypto_bot.trading import ModelDecisions
@@ -61,7 +61,7 @@ class ChosenModel:
         return f"{self.stage} {self.version} of {self.symbol}{note}"
 
 
-def choose_model(registry: FolderRegistry, symbol: str) -> ChosenModel:
+def choose_model(registry: ModelRegistry, symbol: str) -> ChosenModel:
     """The champion of a symbol, else its newest candidate, else those of GLOBAL.
 
     Raises ModelError if there is neither; it names versions that are there but damaged.
@@ -78,7 +78,7 @@ def choose_model(registry: FolderRegistry, symbol: str) -> ChosenModel:
             return ChosenModel(name, version, stage, *registry.load(name, version))
     faults = f" but damaged ones ({'; '.join(damaged)})" if damaged else ""
     raise ModelError(
-        f"registry {registry.root} must hold a model of {symbol} or {POOLED}, held none{faults}; "
+        f"registry {registry.where} must hold a model of {symbol} or {POOLED}, held none{faults}; "
         f"run: python -m crypto_bot.backtest.integrated_cli ml-training --symbols {symbol}"
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Sequence
 
@@ -15,8 +16,18 @@ _HELP = """usage: crypto-bot COMMAND [options]
   run, continuous, portfolio, sweep, view, optimize         backtests without learning
   select                                                    learn which strategy to take
 
-`crypto-bot COMMAND --help` explains one. Example: crypto-bot integrated --once --data ./candles
+`crypto-bot COMMAND --help` explains one; `crypto-bot --print-completion bash` (zsh, tcsh, fish) prints
+the shell's completion. Example: crypto-bot integrated --once --data ./candles
 """
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Every command of both programs as one command line, for the shell's completion."""
+    from crypto_bot.backtest.cli import build_parser as backtest
+    from crypto_bot.backtest.integrated_cli import build_parser as integrated
+    from crypto_bot.cli.completion import joined_parser
+
+    return joined_parser("crypto-bot", "The workbench.", [integrated(), backtest()])
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -30,6 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         print(f"crypto-bot {__version__}")
         return 0
+    if words[0].startswith("--print-completion"):
+        build_parser().parse_args(words)
     if any(word in _COMMANDS["backtest"] for word in words):
         from crypto_bot.backtest.cli import main as backtest
 

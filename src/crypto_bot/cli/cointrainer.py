@@ -11,7 +11,9 @@ from typing import Any
 
 from crypto_bot import __version__
 from crypto_bot.backtest.command import CommandParser, Handler, run_command, shared_options
+from crypto_bot.cli.completion import add_completion
 from crypto_bot.cli.registry_parsers import add_registry_commands
+from crypto_bot.cli.simulation_parsers import add_simulation_commands
 from crypto_bot.cli.training_parsers import add_training_commands
 
 _EXAMPLES = """examples:
@@ -33,7 +35,8 @@ class _Part:
 
 
 _PARTS = (
-    _Part(add_training_commands, "crypto_bot.cli.trainer_commands", "TRAINER_COMMANDS"),
+    _Part(add_training_commands, "crypto_bot.cli.training_commands", "TRAINING_COMMANDS"),
+    _Part(add_simulation_commands, "crypto_bot.cli.simulation_commands", "SIMULATION_COMMANDS"),
     _Part(add_registry_commands, "crypto_bot.cli.registry_commands", "REGISTRY_COMMANDS"),
 )
 
@@ -75,6 +78,7 @@ def _build() -> tuple[argparse.ArgumentParser, dict[str, _Part]]:
         parents=[shared],
     )
     parser.add_argument("--version", action="version", version=f"cointrainer {__version__}")
+    add_completion(parser)
     commands = parser.add_subparsers(
         dest="command", required=True, metavar="COMMAND", parser_class=CommandParser
     )

@@ -29,7 +29,7 @@ One YAML file, `config/backtest_config.yaml` unless `--config` names another. La
 
 1. the defaults below,
 2. the file (the guide's partial examples load as printed; a missing key keeps its default),
-3. `SUPABASE_URL`, `SUPABASE_SERVICE_KEY`, `SUPABASE_KEY`,
+3. `SUPABASE_URL`, `SUPABASE_SERVICE_KEY`, `SUPABASE_KEY`, `CT_MODELS_BUCKET`,
 4. `CRYPTO_BOT__SECTION__KEY=value`, such as `CRYPTO_BOT__ML_INTEGRATION__TRAINING__MAX_BIN=127`
    (lists as `[1h, 4h]` or `1h,4h`),
 5. options of the command line.

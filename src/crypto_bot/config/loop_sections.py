@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, SecretStr
 
@@ -52,6 +52,9 @@ class LoopSettings(Section):
 class FeedbackSettings(Section):
     """When reality is said to disagree, and what is then done."""
 
+    elsewhere: ClassVar[frozenset[str]] = frozenset(
+        {"act", "interval_hours", "use_measured_slippage"}
+    )
     act: bool = Field(default=True, description="alarms shrink, stop, retrain or roll back")
     interval_hours: float = Field(
         default=1.0, gt=0, description="between two looks at drift, calibration and trades"

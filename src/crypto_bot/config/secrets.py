@@ -13,6 +13,8 @@ from crypto_bot.core.errors import ConfigError
 
 SUPABASE_URL = "SUPABASE_URL"
 SUPABASE_KEYS = ("SUPABASE_SERVICE_KEY", "SUPABASE_KEY")
+MODELS_BUCKET = "CT_MODELS_BUCKET"
+"""The original trainer's name of the bucket."""
 """The first that is set wins: publishing needs the service key."""
 _ELSEWHERE = (
     ("notifications", "webhook_secret"),
@@ -50,13 +52,15 @@ def refuse_secrets(values: Mapping[str, Any], *, source: str) -> None:
 
 
 def supabase_from(environ: Mapping[str, str]) -> dict[str, Any]:
-    """url and key as the usual variables give them; empty ones count as absent."""
+    """url, key and bucket as the usual variables give them; empty ones count as absent."""
     found: dict[str, Any] = {}
     if environ.get(SUPABASE_URL):
         found["url"] = environ[SUPABASE_URL]
     key = next((environ[name] for name in SUPABASE_KEYS if environ.get(name)), None)
     if key is not None:
         found["key"] = key
+    if environ.get(MODELS_BUCKET):
+        found["bucket"] = environ[MODELS_BUCKET]
     return found
 
 

@@ -34,11 +34,18 @@ def write_file(path: Path, content: bytes | str) -> None:
             os.fsync(file.fileno())
         publish_file(partial, path)
     except OSError as error:
-        if partial.exists():
-            partial.unlink()
+        _forget(partial)
         raise StorageError(
             f"{path} must be writable, was not: {error.strerror or error}"
         ) from error
+    except BaseException:
+        _forget(partial)  # Ctrl-C, too, leaves nothing half-written
+        raise
+
+
+def _forget(partial: Path) -> None:
+    if partial.exists():
+        partial.unlink()
 
 
 def publish_file(partial: Path, path: Path) -> None:

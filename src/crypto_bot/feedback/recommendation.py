@@ -1,38 +1,18 @@
-"""What to do about it: continue, shrink or retrain, with the reasons in words."""
+"""A look in words and as plain data: one recommendation for a person, one record for the journal."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from enum import StrEnum
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
-from pydantic import Field
-
-from crypto_bot.core.options import Options
-from crypto_bot.features.drift import STRONG_PSI, DriftLevel, FeatureDrift
 from crypto_bot.feedback.agreement import Agreement
+from crypto_bot.feedback.evidence import Action, Finding, WatchOptions
 from crypto_bot.feedback.expectation import ExpectationReport
+from crypto_bot.feedback.remedies import strongest
+from crypto_bot.feedback.shifts import Shift
+from crypto_bot.feedback.watching import Look
 from crypto_bot.journal import Feedback, Journal
-
-
-class FeedbackOptions(Options):
-    """When drift alone is reason enough to act."""
-
-    drifted_features_frac: float = Field(
-        default=0.5,
-        gt=0,
-        le=1,
-        description="share of features with strong drift from which a retrain is advised",
-    )
-
-
-class Action(StrEnum):
-    """What to do next with a model or strategy that trades."""
-
-    CONTINUE = "continue"
-    SHRINK = "shrink"
-    RETRAIN = "retrain"
 
 
 @dataclass(frozen=True)
@@ -41,7 +21,7 @@ class Recommendation:
 
     Attributes
     ----------
-    action : Action
+    action : Action              the strongest that was asked for
     reasons : tuple[str, ...]    one line each; the first decided
     """
 
@@ -53,61 +33,42 @@ class Recommendation:
         return f"{self.action.value}: {'; '.join(self.reasons)}"
 
 
-def recommend(
-    agreement: Agreement | None,
-    expectation: ExpectationReport | None,
-    drift: Sequence[FeatureDrift] = (),
-    options: FeedbackOptions | None = None,
-) -> Recommendation:
-    """Turn the three comparisons into one action; None or empty: that one was not made.
-
-    Notes
-    -----
-    Unexplained differences between paper and backtest come first: until they are understood no
-    other number can be trusted, so the size shrinks. Then: worse than promised and drifted, or much
-    drifted, means retrain; worse than promised without drift means shrink. Retraining is safe to
-    advise: the gate decides about the new model.
-    """
-    settings = FeedbackOptions() if options is None else options
-    if agreement is not None and agreement.unexplained > 0:
-        return Recommendation(Action.SHRINK, (_mismatch(agreement),))
-    disappointing = expectation is not None and expectation.is_disappointing
-    worse = _worse(expectation) if expectation is not None else ()
-    moved = [found for found in drift if found.level is DriftLevel.STRONG]
-    known = [found for found in drift if found.level is not DriftLevel.UNKNOWN]
-    much = bool(known) and len(moved) >= settings.drifted_features_frac * len(known)
-    drift_words = _drift_words(moved, len(known)) if moved else ()
-    if much or (disappointing and moved):
-        return Recommendation(Action.RETRAIN, (*worse, *drift_words))
-    if disappointing:
-        return Recommendation(Action.SHRINK, (*worse, "features have not drifted strongly"))
-    return Recommendation(Action.CONTINUE, (*_calm(expectation), *drift_words))
+def recommend(look: Look) -> Recommendation:
+    """The strongest action of a look's findings, its reasons first; `continue` says why not."""
+    action = strongest([found.action for found in look.findings])
+    decided = sorted(look.findings, key=lambda found: found.action is not action)
+    reasons = dict.fromkeys(found.reason for found in decided)
+    return Recommendation(action, tuple(reasons) or (_calm(look.expectation),))
 
 
-def feedback_record(
-    agreement: Agreement | None,
-    expectation: ExpectationReport | None,
-    drift: Sequence[FeatureDrift],
-    recommendation: Recommendation,
+def look_record(
+    look: Look,
     *,
+    agreement: Agreement | None = None,
+    options: WatchOptions | None = None,
     left_out_of_drift: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Everything found, as plain data for the journal and the report.
+    """Everything measured, as plain data for the journal and the report.
 
     `matches_backtest` and `as_expected` are the two halves of the journal's `agrees`; None where
     there was nothing, or too little, to tell.
     """
+    settings = WatchOptions() if options is None else options
+    advice = recommend(look)
     return {
-        "action": recommendation.action.value,
-        "reasons": list(recommendation.reasons),
+        "action": advice.action.value,
+        "reasons": list(advice.reasons),
         "matches_backtest": None if agreement is None else agreement.unexplained == 0,
-        "as_expected": _as_expected(expectation),
-        "agreement": None if agreement is None else _agreement_record(agreement),
-        "expectation": None if expectation is None else _expectation_record(expectation),
-        "drift": [
-            {"feature": found.name, "psi": found.psi, "level": found.level.value} for found in drift
-        ],
+        "as_expected": _as_expected(look.expectation),
+        "agreement": None if agreement is None else asdict(agreement),
+        "expectation": _expectation_record(look.expectation),
+        "drift": [shift_record(shift, settings) for shift in look.features],
         "left_out_of_drift": list(left_out_of_drift),
+        "predictions": [shift_record(shift, settings) for shift in look.predictions],
+        "acted": None if look.acted is None else look.acted._asdict(),
+        "calibration": None if look.calibration is None else asdict(look.calibration),
+        "score": _score_record(look),
+        "findings": [finding_record(found) for found in look.findings],
     }
 
 
@@ -115,54 +76,76 @@ def record_feedback(
     journal: Journal,
     run_id: str,
     symbol: str,
+    look: Look,
     *,
+    kind: str = "paper",
     agreement: Agreement | None = None,
-    expectation: ExpectationReport | None = None,
-    drift: Sequence[FeatureDrift] = (),
+    options: WatchOptions | None = None,
     left_out_of_drift: Sequence[str] = (),
-    recommendation: Recommendation,
+    more: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write what was found into the journal's feedback table, kind 'paper'.
+    """Write a look into the journal's feedback table.
 
-    `agrees` is False when something is unexplained or worse than promised, None when there was too
-    little to tell, else True.
+    `agrees` is False when something is unexplained or worse than promised, or anything else was
+    found, None when there was too little to tell, else True. `more` is kept beside the record.
     """
-    entry = Feedback(
-        symbol=symbol,
-        kind="paper",
-        agrees=_agrees(agreement, expectation),
-        detail=feedback_record(
-            agreement, expectation, drift, recommendation, left_out_of_drift=left_out_of_drift
-        ),
+    detail = look_record(
+        look, agreement=agreement, options=options, left_out_of_drift=left_out_of_drift
     )
+    halves = [detail["matches_backtest"], detail["as_expected"]]
+    told = [half for half in halves if half is not None]
+    agrees = False if look.findings else all(told) if told else None
+    entry = Feedback(symbol=symbol, kind=kind, agrees=agrees, detail={**detail, **(more or {})})
     journal.record_feedback(run_id, [entry])
 
 
-def _agrees(agreement: Agreement | None, expectation: ExpectationReport | None) -> bool | None:
-    matches = None if agreement is None else agreement.unexplained == 0
-    told = [found for found in (matches, _as_expected(expectation)) if found is not None]
-    return all(told) if told else None
+def finding_record(found: Finding) -> dict[str, Any]:
+    """A finding as the detail of its alarm."""
+    return {
+        "kind": found.kind.value,
+        "action": found.action.value,
+        "value": found.value,
+        "threshold": found.threshold,
+        "reason": found.reason,
+    }
 
 
-def _as_expected(expectation: ExpectationReport | None) -> bool | None:
-    if expectation is None:
+def shift_record(shift: Shift, options: WatchOptions) -> dict[str, Any]:
+    """One column's drift in numbers and a word."""
+    return {
+        "feature": shift.name,
+        "psi": shift.psi,
+        "ks": shift.ks,
+        "p_value": shift.p_value,
+        "effective_rows": shift.effective_rows,
+        "level": shift_word(shift, options),
+    }
+
+
+def shift_word(shift: Shift, options: WatchOptions) -> str:
+    """'drifted', 'stable', or 'unknown' from too few rows."""
+    if shift.p_value is None:
+        return "unknown"
+    return "drifted" if shift.has_moved(options.psi_strong, options.ks_p_value) else "stable"
+
+
+def _score_record(look: Look) -> dict[str, Any] | None:
+    track = look.score
+    if track is None:
         return None
+    return {
+        "trades": len(track.scores),
+        "mean": float(track.scores.mean()) if len(track.scores) else None,
+        "alarms_ns": [int(track.time_ns[place]) for place in track.alarms],
+        "recoveries_ns": [int(track.time_ns[place]) for place in track.recoveries],
+        "has_fallen": track.has_fallen,
+    }
+
+
+def _as_expected(expectation: ExpectationReport) -> bool | None:
     if expectation.is_disappointing:
         return False
     return True if expectation.is_known else None
-
-
-def _agreement_record(agreement: Agreement) -> dict[str, Any]:
-    return {
-        "equal": agreement.equal,
-        "matched": agreement.matched,
-        "changed": agreement.changed,
-        "missing": agreement.missing,
-        "extra": agreement.extra,
-        "explained_by_risk": agreement.explained_by_risk,
-        "unexplained": agreement.unexplained,
-        "first_difference": agreement.first_difference,
-    }
 
 
 def _expectation_record(report: ExpectationReport) -> dict[str, Any]:
@@ -185,25 +168,9 @@ def _expectation_record(report: ExpectationReport) -> dict[str, Any]:
     }
 
 
-def _mismatch(agreement: Agreement) -> str:
-    return (
-        f"{agreement.unexplained} trades differ from the backtest without a risk limit to explain "
-        f"them, first: {agreement.first_difference}"
-    )
-
-
-def _worse(report: ExpectationReport) -> tuple[str, ...]:
-    return tuple(found.verdict for found in report.comparisons if found.is_worse)
-
-
-def _drift_words(moved: Sequence[FeatureDrift], known: int) -> tuple[str, ...]:
-    worst = ", ".join(f"{found.name} {found.psi:.2f}" for found in moved[:3])
-    return (f"{len(moved)} of {known} features drifted strongly (PSI >= {STRONG_PSI}): {worst}",)
-
-
-def _calm(report: ExpectationReport | None) -> tuple[str, ...]:
-    if report is None:
-        return ("nothing to hold the result against",)
+def _calm(report: ExpectationReport) -> str:
+    if not report.expected_trades:
+        return "nothing to hold the result against"
     if not report.is_known:
-        return ("too few trades to judge",)
-    return ("results are within what validation promised",)
+        return "too few trades to judge"
+    return "results are within what validation promised"

@@ -90,7 +90,7 @@ def read_candle_file(path: Path, *, symbol: str | None = None, named: str = "") 
         raise DataError(f"{path} must hold candles, was empty")
     times, epoch_units = read_times(path, table[found["time"]], row)
     values = {name: read_numbers(path, table[found[name]], row) for name in PRICES}
-    whole = RawCandles(path, named, times, values, row, epoch_units, _unit_repairs(epoch_units))
+    whole = RawCandles(path, named, times, values, row, epoch_units, unit_repairs(epoch_units))
     split = []
     for name, rows in _symbols(path, table, columns, symbol, named):
         volume = read_numbers(path, table[_volume_column(path, columns, name)], row)
@@ -317,7 +317,7 @@ def _from_epoch(numbers: pl.Series) -> tuple[pl.Series, dict[str, int]]:
     return times, counts
 
 
-def _unit_repairs(units: dict[str, int]) -> tuple[str, ...]:
+def unit_repairs(units: dict[str, int]) -> tuple[str, ...]:
     if len(units) < 2:
         return ()
     rows = ", ".join(f"{count} rows in {unit}" for unit, count in units.items())

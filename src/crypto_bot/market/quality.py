@@ -19,7 +19,7 @@ LISTED = 10
 """Faults of a kind that a report lists one by one; all of them are counted."""
 _SPIKE_RANGES = 15.0
 _SPIKE_FLOOR = 0.05
-_SPIKE_REACH = 24
+SPIKE_REACH = 24
 
 
 class DuplicatePolicy(StrEnum):
@@ -304,10 +304,11 @@ def _gaps(times: PerBarTime, interval_ns: int) -> dict[str, Any]:
     }
 
 
-def _spikes(candles: RawCandles) -> dict[str, Any]:
+def find_spikes(candles: RawCandles) -> list[Spike]:
     """Excursions beyond both the close before and the open after, against the usual bar range.
 
-    A true crash moves on: the open after it is far away too, and it is no excursion.
+    A true crash moves on: the open after it is far away too, and it is no excursion. A candle is
+    judged by `SPIKE_REACH` candles on either side.
     """
     opened, high, low, close = (candles.values[name] for name in PRICES)
     after = np.append(opened[1:], close[-1])
@@ -317,21 +318,25 @@ def _spikes(candles: RawCandles) -> dict[str, Any]:
     size = np.maximum(up, down)
     ranges = np.log(high / low)
     large = np.flatnonzero(size > _SPIKE_FLOOR).tolist()
-    found = [i for i in large if size[i] > _SPIKE_RANGES * _median_around(ranges, i)]
-    listed = [
+    return [
         Spike(
             open_time=iso_time(int(candles.open_time[i])),
             row=int(candles.row[i]),
             price=float(high[i] if up[i] >= down[i] else low[i]),
             excursion_frac=round(float(size[i]), 4),
         )
-        for i in found[:LISTED]
+        for i in large
+        if size[i] > _SPIKE_RANGES * _median_around(ranges, i)
     ]
-    return {"spikes": len(found), "first_spikes": tuple(listed)}
+
+
+def _spikes(candles: RawCandles) -> dict[str, Any]:
+    found = find_spikes(candles)
+    return {"spikes": len(found), "first_spikes": tuple(found[:LISTED])}
 
 
 def _median_around(values: PerBar, i: int) -> float:
-    return float(np.median(values[max(0, i - _SPIKE_REACH) : i + _SPIKE_REACH + 1]))
+    return float(np.median(values[max(0, i - SPIKE_REACH) : i + SPIKE_REACH + 1]))
 
 
 def _zero_volume(volume: PerBar) -> dict[str, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -147,7 +148,7 @@ class LoopMetrics:
             ordered = sorted(self._lateness)
         if not ordered:
             return None
-        return ordered[min(int(share * len(ordered)), len(ordered) - 1)]
+        return ordered[max(math.ceil(share * len(ordered)) - 1, 0)]
 
     def model_in_service(self, symbol: str, trained_at_ns: int) -> None:
         """The model that `symbol` trades by, and when it was trained."""

@@ -3,11 +3,14 @@
 Comes in: a trained model's files and its `ModelCard`; later the gate's evidence.
 Goes out: a verified `Predictor` with its card; the champion, its history, the ranking.
 
-A folder version is complete the moment it is visible (written beside, then renamed), is never
-changed afterwards, and every byte is checked against `manifest.json` before any of it is parsed.
+A version is visible once its manifest is, which is written last; it is never changed afterwards, and
+every byte is checked against `manifest.json`, and that against trusted keys, before any of it is
+parsed.
 """
 
-from crypto_bot.registry.folder import FolderRegistry, open_registry
+from crypto_bot.registry.folder_store import FolderStore
+from crypto_bot.registry.objects import Listed, MissingObject, ObjectStore
+from crypto_bot.registry.opening import open_registry
 from crypto_bot.registry.port import Registry
 from crypto_bot.registry.records import (
     ChampionEntry,
@@ -15,17 +18,28 @@ from crypto_bot.registry.records import (
     SmokeResult,
     Stage,
     VersionDetails,
+    VersionDiff,
     VersionSummary,
 )
+from crypto_bot.registry.registry import ModelRegistry
+from crypto_bot.registry.signatures import KeyPair, Signer, new_key_pair
 
 __all__ = [
     "ChampionEntry",
-    "FolderRegistry",
+    "FolderStore",
+    "KeyPair",
+    "Listed",
+    "MissingObject",
+    "ModelRegistry",
+    "ObjectStore",
     "Registry",
     "RegistryLimits",
+    "Signer",
     "SmokeResult",
     "Stage",
     "VersionDetails",
+    "VersionDiff",
     "VersionSummary",
+    "new_key_pair",
     "open_registry",
 ]

@@ -5,7 +5,6 @@ We write it after the champion log and never read it.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from crypto_bot.core.models import ModelCard
@@ -39,11 +38,6 @@ def horizon_text(card: ModelCard) -> str | None:
     if minutes is None and isinstance(card.label.get("horizon_bars"), int):
         minutes = card.label["horizon_bars"] * timeframe_ns(card.timeframe) / MINUTE_NS
     return None if minutes is None else f"{minutes:g}m"
-
-
-def latest_path(symbol_folder: Path) -> Path:
-    """Where the pointer of a symbol lies."""
-    return symbol_folder / LATEST
 
 
 def _thresholds(card: ModelCard) -> dict[str, float]:

@@ -10,12 +10,18 @@ from crypto_bot.registry.records import (
     ChampionEntry,
     SmokeResult,
     VersionDetails,
+    VersionDiff,
     VersionSummary,
 )
 
 
 class Registry(Protocol):
     """Immutable versions of models by symbol, and which one is in service."""
+
+    @property
+    def where(self) -> str:
+        """Name of the store for people; holds no secret."""
+        ...
 
     def publish(self, symbol: str, files: Mapping[str, bytes], card: ModelCard) -> str:
         """Store a new version, all or nothing, and return its id."""
@@ -45,6 +51,12 @@ class Registry(Protocol):
         """Put a version into service."""
         ...
 
+    def shadow(
+        self, symbol: str, version: str, *, reason: str = "asked for", run_id: str = ""
+    ) -> ChampionEntry:
+        """Let a version run beside the champion, which stays in service."""
+        ...
+
     def champion(self, symbol: str) -> str | None:
         """The version in service, or None."""
         ...
@@ -65,7 +77,9 @@ class Registry(Protocol):
         """Every champion log entry, oldest first."""
         ...
 
-    def rank(self, symbol: str, *, by: str = "sharpe") -> list[VersionSummary]:
+    def rank(
+        self, symbol: str, *, by: str = "sharpe", check_files: bool = True
+    ) -> list[VersionSummary]:
         """Versions with their metrics, best first."""
         ...
 
@@ -73,6 +87,20 @@ class Registry(Protocol):
         """All that is known of one version, or of the champion."""
         ...
 
+    def diff(self, symbol: str, a: str, b: str) -> VersionDiff:
+        """How version `b` differs from version `a`."""
+        ...
+
+    def keep_newest(
+        self, symbol: str, kept: int, *, spare_run_id: str = "", run_id: str = ""
+    ) -> list[str]:
+        """Remove older versions that nobody needs; their ids."""
+        ...
+
     def smoke(self, symbol: str) -> SmokeResult:
         """Prove that a file can be stored, listed and fetched."""
+        ...
+
+    def clean(self, *, older_than_s: float = 86_400.0) -> int:
+        """Remove what killed writers left, of that age; how many."""
         ...

@@ -7,6 +7,7 @@ from crypto_bot.training.boosting import LightGBMOptions, LightGBMTrainer
 from crypto_bot.training.calibration import CalibratedTrainer, CalibrationOptions
 from crypto_bot.training.cards import make_card
 from crypto_bot.training.conformal import conformal_sets, conformal_thresholds
+from crypto_bot.training.downsampling import DOWNSAMPLED, DownsamplingTrainer
 from crypto_bot.training.ensembles import SoftVoteTrainer, StackedTrainer
 from crypto_bot.training.forest import ForestOptions, ForestTrainer
 from crypto_bot.training.logistic import LogisticOptions, LogisticTrainer
@@ -23,8 +24,10 @@ from crypto_bot.training.selection import (
 from crypto_bot.training.trainers import TrainedModel, Trainer
 
 __all__ = [
+    "DOWNSAMPLED",
     "CalibratedTrainer",
     "CalibrationOptions",
+    "DownsamplingTrainer",
     "ForestOptions",
     "ForestTrainer",
     "InnerFolds",

@@ -10,11 +10,12 @@ from typing import Any
 from crypto_bot.backtest.candles import stored_candles
 from crypto_bot.backtest.loop.choosing import Chosen, choose
 from crypto_bot.backtest.loop.live_candles import LiveCandles
-from crypto_bot.backtest.loop.parts import ahead, speed_of
+from crypto_bot.backtest.loop.parts import ahead, nobody, speed_of
+from crypto_bot.backtest.loop.turn_process import TurnEnd
 from crypto_bot.backtest.workbench import Workbench
 from crypto_bot.core import Bars
 from crypto_bot.core.errors import DataError
-from crypto_bot.core.timeframes import DAY_NS, closes_at, iso_time, next_close_ns, timeframe_ns
+from crypto_bot.core.timeframes import DAY_NS, iso_time, next_close_ns, timeframe_ns
 from crypto_bot.journal import Run
 from crypto_bot.trading import CandleFeed, CloseReport, LiveSession, LiveSymbol, RiskGuard
 
@@ -66,7 +67,7 @@ class LiveTrading:
         *,
         symbols: Sequence[str] | None,
         announce: Callable[[str], None],
-        on_close: Callable[[CloseReport, float], None] = lambda report, lateness_s: None,
+        on_close: Callable[[CloseReport, float], None] = nobody,
     ) -> None:
         self._bench, self._symbols, self._announce = bench, symbols, announce
         self._on_close = on_close
@@ -86,8 +87,12 @@ class LiveTrading:
         """The newest close that was decided."""
         return self._decided_ns or None
 
+    def turn_ended(self, end: TurnEnd) -> None:
+        """Look who trades now."""
+        self._is_to_choose = not end.error
+
     def choose_again(self) -> None:
-        """A turn has ended, or a rollback: look who trades now."""
+        """Another version may be in service: look who trades now."""
         self._is_to_choose = True
 
     def tick(self, now_ns: int) -> int:
@@ -118,7 +123,7 @@ class LiveTrading:
                 bars = self._candles.closed(
                     trading.symbols,
                     trading.timeframe,
-                    after={name: trading.since_ns for name in trading.symbols}
+                    after=dict.fromkeys(trading.symbols, trading.since_ns)
                     | trading.session.last_closes,
                     until_ns=close_ns,
                 )
@@ -157,8 +162,6 @@ class LiveTrading:
         timeframe = chosen.trader.timeframe
         now_ns = clock.now_ns()
         since_ns = next_close_ns(timeframe, now_ns) - timeframe_ns(timeframe)
-        if not closes_at(timeframe, since_ns):  # pragma: no cover - by construction
-            raise DataError(f"session must begin at a close, was {iso_time(since_ns)}")
         kept_days = self._bench.settings.lookback_days
         config = {
             "identity": dict(chosen.identity),
@@ -168,7 +171,7 @@ class LiveTrading:
             "turn": chosen.turn,
         }
         run_id = self._bench.journal.start_run(KIND, config)
-        self._trading = self._opened(chosen, run_id, config)
+        self._trading, self._decided_ns = self._opened(chosen, run_id, config), since_ns
         self._announce(f"trading: {chosen.trader.name} on {len(symbols)} pairs, run {run_id}")
 
     def _take_up(self, run: Run, chosen: Chosen) -> bool:
@@ -178,7 +181,7 @@ class LiveTrading:
         bars = self._candles.stored(
             trading.symbols,
             trading.timeframe,
-            after={name: trading.since_ns for name in trading.symbols},
+            after=dict.fromkeys(trading.symbols, trading.since_ns),
             until_ns=self._bench.clock.now_ns(),
         )
         try:
@@ -200,7 +203,7 @@ class LiveTrading:
         history = self._candles.stored(
             symbols,
             trader.timeframe,
-            after={name: config["history_from_ns"] for name in symbols},
+            after=dict.fromkeys(symbols, config["history_from_ns"]),
             until_ns=config["since_ns"],
         )
         live = [

@@ -27,6 +27,10 @@ class Part(Protocol):
         ...
 
 
+def nobody(*told: object) -> None:
+    """Where nobody asked to be told."""
+
+
 def speed_of(clock: Clock) -> float:
     """Seconds that the clock shows for each that passes."""
     return clock.speed if isinstance(clock, FastClock) else 1.0

@@ -9,12 +9,14 @@ from typing import Any
 
 from crypto_bot.backtest.loop.due import in_words, is_due, last_trained
 from crypto_bot.backtest.loop.lease import holding
-from crypto_bot.backtest.loop.parts import Part
+from crypto_bot.backtest.loop.live import LiveTrading
+from crypto_bot.backtest.loop.parts import Part, nobody
 from crypto_bot.backtest.loop.supervisor import Supervisor
 from crypto_bot.backtest.loop.turn_process import wait_for_orphans
 from crypto_bot.backtest.loop.turns import Turns, TurnsAsked
 from crypto_bot.backtest.turn import run_turn
 from crypto_bot.backtest.workbench import Workbench
+from crypto_bot.trading import CandleFeed, CloseReport
 
 _LOG = logging.getLogger(__name__)
 KIND = "loop"
@@ -27,7 +29,9 @@ def run_loop(
     once: bool = False,
     data: str | None = None,
     symbols: Sequence[str] | None = None,
+    feed: CandleFeed | None = None,
     announce: Callable[[str], None] = _LOG.info,
+    on_close: Callable[[CloseReport, float], None] = nobody,
 ) -> dict[str, Any]:
     """Turn the whole loop whenever it is due, trade what closes between, until `stop` is set.
 
@@ -35,6 +39,9 @@ def run_loop(
     ----------
     once : bool    look a single time and do not wait; its failure is raised, not tried again
     data, symbols  as for `run_turn`
+    feed : CandleFeed | None    closed candles to trade on; None: those of the exchange that filled
+                   the store, if one did
+    on_close       told what each close came to and how late it was decided, real seconds
 
     Returns
     -------
@@ -48,7 +55,7 @@ def run_loop(
         if once:
             return _one_look(bench, stop, data, symbols, announce)
         wait_for_orphans(bench.journal)
-        return _forever(bench, stop, TurnsAsked(data, symbols), announce)
+        return _forever(bench, stop, TurnsAsked(data, symbols), feed, announce, on_close)
 
 
 def _one_look(
@@ -74,11 +81,23 @@ def _one_look(
 
 
 def _forever(
-    bench: Workbench, stop: threading.Event, asked: TurnsAsked, announce: Callable[[str], None]
+    bench: Workbench,
+    stop: threading.Event,
+    asked: TurnsAsked,
+    feed: CandleFeed | None,
+    announce: Callable[[str], None],
+    on_close: Callable[[CloseReport, float], None],
 ) -> dict[str, Any]:
     run_id = bench.journal.start_run(KIND, bench.settings)
-    turns = Turns(bench, asked, announce=announce)
-    parts: list[Part] = [turns]
+    live = _live(bench, asked, feed, announce, on_close)
+    turns = Turns(
+        bench,
+        asked,
+        announce=announce,
+        until_ns=lambda: None if live is None else live.decided_ns,
+        on_end=nobody if live is None else live.turn_ended,
+    )
+    parts: list[Part] = [turns] if live is None else [live, turns]
     try:
         Supervisor(parts, bench.clock, stop).run()
     except BaseException as error:
@@ -88,3 +107,20 @@ def _forever(
     bench.journal.finish_run(run_id, "done", summary)
     announce(f"stopped after {turns.completed} turns")
     return summary
+
+
+def _live(
+    bench: Workbench,
+    asked: TurnsAsked,
+    feed: CandleFeed | None,
+    announce: Callable[[str], None],
+    on_close: Callable[[CloseReport, float], None],
+) -> LiveTrading | None:
+    """The part that trades between turns, where candles come in; else a line says why not."""
+    if not bench.settings.loop.trade:
+        announce("loop.trade is off: nothing is traded between turns")
+        return None
+    if feed is None:
+        announce("no candles come in: nothing is traded between turns")
+        return None
+    return LiveTrading(bench, feed, symbols=asked.symbols, announce=announce, on_close=on_close)

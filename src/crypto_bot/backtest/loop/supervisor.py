@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from crypto_bot.backtest.loop.parts import Part, ahead
+from crypto_bot.backtest.loop.parts import Part, ahead, nobody
 from crypto_bot.core.errors import ConfigError, CryptoBotError
 from crypto_bot.core.timeframes import Clock, wait_until
 
@@ -47,8 +47,8 @@ class Supervisor:
     parts: Sequence[Part]
     clock: Clock
     stop: threading.Event
-    on_failure: Callable[[str, CryptoBotError, int], None] = lambda name, error, failures: None
-    on_recovery: Callable[[str], None] = lambda name: None
+    on_failure: Callable[[str, CryptoBotError, int], None] = nobody
+    on_recovery: Callable[[str], None] = nobody
     _asked: list[_Asked] = field(default_factory=list)
 
     def run(self) -> None:

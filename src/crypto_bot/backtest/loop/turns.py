@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from crypto_bot.backtest.loop.parts import POLL_S, ahead, speed_of
+from crypto_bot.backtest.loop.parts import POLL_S, ahead, nobody, speed_of
 from crypto_bot.backtest.loop.plan import RETRAIN, in_words, next_turn, read_past
 from crypto_bot.backtest.loop.turn_process import TurnEnd, TurnProcess, mark_ended, running_step
 from crypto_bot.backtest.loop.turn_request import TurnRequest
@@ -47,7 +47,7 @@ class Turns:
         *,
         announce: Callable[[str], None],
         until_ns: Callable[[], int | None] = lambda: None,
-        on_end: Callable[[TurnEnd], None] = lambda end: None,
+        on_end: Callable[[TurnEnd], None] = nobody,
     ) -> None:
         self._bench, self._asked, self._announce = bench, asked, announce
         self._until_ns, self._on_end = until_ns, on_end
