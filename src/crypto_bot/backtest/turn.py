@@ -35,6 +35,7 @@ from crypto_bot.backtest.sweeping import (
     run_sweep,
     write_results,
 )
+from crypto_bot.backtest.telling import run_ended, run_failed
 from crypto_bot.backtest.traders import (
     best_strategy_trader,
     champion_trader,
@@ -172,9 +173,9 @@ def run_turn(
     except BaseException as error:
         bench.journal.finish_run(run_id, "failed", {"error": f"{type(error).__name__}: {error}"})
         _forget(Path(bench.settings.reports.folder) / run_id)
-        if bench.settings.monitoring.alert_on_failures:
-            _LOG.critical("ALERT: run %s failed: %s", run_id, error)
+        run_failed(bench.settings, bench.journal, run_id, error)
         raise
+    run_ended(bench.settings, bench.journal, summary)
     bench.journal.finish_run(run_id, "done", summary)
     return summary
 
