@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from crypto_bot.backtest.live_evidence import Champion
 from crypto_bot.backtest.recipes import card_exits
 from crypto_bot.backtest.workbench import Workbench
 from crypto_bot.core.timeframes import time_of
-from crypto_bot.registry.champion_log import replay
 from crypto_bot.trading import ModelDecisions
 
 
@@ -18,17 +19,17 @@ def champion_in_service(bench: Workbench, symbol: str, *, is_simulated: bool) ->
     ModelError    if the files of either are damaged
     """
     registry = bench.registry_of(is_simulated)
-    reign = replay(registry.history(symbol))
-    if reign.champion is None:
+    version, before = registry.champion(symbol), registry.previous(symbol)
+    if version is None:
         return None
-    before = reign.before_champion()
-    previous = None if before is None else _champion(bench, symbol, before, None, is_simulated)
-    return _champion(bench, symbol, reign.champion, previous, is_simulated)
+    found = load_champion(bench, symbol, version, is_simulated=is_simulated)
+    if before is None:
+        return found
+    return replace(found, previous=load_champion(bench, symbol, before, is_simulated=is_simulated))
 
 
-def _champion(
-    bench: Workbench, symbol: str, version: str, previous: Champion | None, is_simulated: bool
-) -> Champion:
+def load_champion(bench: Workbench, symbol: str, version: str, *, is_simulated: bool) -> Champion:
+    """A version as it trades: verified, with its own threshold and exits."""
     predictor, card = bench.registry_of(is_simulated).load(symbol, version)
     maker = ModelDecisions(
         predictor,
@@ -37,4 +38,4 @@ def _champion(
         trained_until_ns=time_of(card.data_end),
         thresholds=card.thresholds,
     )
-    return Champion(symbol, version, predictor, card, maker, card_exits(bench, card), previous)
+    return Champion(symbol, version, predictor, card, maker, card_exits(bench, card))
