@@ -95,7 +95,8 @@ def check_command(line: str) -> None:
     elif program == "cointrainer":
         check_options(parser_of("crypto_bot.cli.cointrainer"), words, line)
     elif program == "crypto-bot":
-        both = [parser_of(f"crypto_bot.backtest.{name}") for name in ("integrated_cli", "cli")]
+        names = ("backtest.integrated_cli", "backtest.cli", "cli.bot")
+        both = [parser_of(f"crypto_bot.{name}") for name in names]
         command = next((word for word in words if not word.startswith("-")), None)
         owner = next((p for p in both if command in subparsers(p)), both[0])
         check_options(owner, words, line)

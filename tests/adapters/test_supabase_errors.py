@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import re
 import socket
+from pathlib import Path
 
 import httpx
 import pytest
@@ -15,6 +17,9 @@ from crypto_bot.core.errors import ConfigError, StorageError
 from supabase_double.faults import OVERLOADED
 from supabase_double.keys import make_key
 from supabase_double.server import SupabaseDouble
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCS, SOURCES = ROOT / "docs", ROOT / "src" / "crypto_bot"
 
 
 @pytest.fixture(scope="module")
@@ -201,6 +206,7 @@ def test_a_refusal_of_a_write(double, connections, status, error, message, kind,
 @pytest.mark.parametrize(
     ("status", "body", "words"),
     [
+        (423, "", "the object must be free for a moment, was locked after 6 attempts"),
         (429, OVERLOADED, "the server must take requests, had too many after 6 attempts"),
         (500, "{}", "the server must work, failed after 6 attempts"),
         (502, "<html>Bad\ngateway</html>", "the server must work, failed after 6 attempts (502"),
@@ -264,3 +270,16 @@ def test_a_server_that_repeats_the_key_gives_it_to_no_message_or_log(double, con
         store.entries("")
     assert "**********" in str(caught.value)
     assert double.service_key not in caplog.text + str(caught.value) + repr(store)
+
+
+def test_what_the_page_says_of_errors_is_what_the_code_says():
+    said = [
+        row.split(" | ")[0].removeprefix("| ").partition(" (")[0]
+        for row in (DOCS / "supabase.md").read_text(encoding="utf-8").splitlines()
+        if row.startswith("| ") and not row.startswith("| what")
+    ]
+    assert len(said) > 10
+    sources = [*(SOURCES / "adapters").glob("supabase*.py"), SOURCES / "backtest" / "workbench.py"]
+    text = " ".join(path.read_text(encoding="utf-8") for path in sources)
+    text = re.sub(r'"\s+f?"', "", text)
+    assert [words for words in said if words.replace("anon key", "anon") not in text] == []

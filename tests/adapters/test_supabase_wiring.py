@@ -35,7 +35,7 @@ def close():
 @pytest.fixture
 def registries(close):
     def opened(environ, **changes):
-        found = open_registries(load_settings({}, changes, environ=environ))
+        found = open_registries(load_settings({}, overrides=changes, environ=environ))
         for registry in found:
             close(registry)
         return found

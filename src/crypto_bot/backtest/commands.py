@@ -13,6 +13,7 @@ from crypto_bot.backtest.command import Handler, Result, complain, say
 from crypto_bot.backtest.downloading import refresh_store
 from crypto_bot.backtest.loop.lease import holding
 from crypto_bot.backtest.loop.running import run_loop
+from crypto_bot.backtest.own_slippage import charged, slippage_notes
 from crypto_bot.backtest.results import VIEWED_FILES, rank_results, result_files, summarise
 from crypto_bot.backtest.schedule import repeat, stopped_by_signals
 from crypto_bot.backtest.search_command import optimize_strategy, refuse_search_options, sweep
@@ -167,6 +168,8 @@ def _backtest(
     )
     say(options, describe(universe), *universe.notes, *funding_note(universe))
     run_id = bench.journal.start_run("backtest", bench.settings, is_simulated=universe.is_simulated)
+    bench = charged(bench, run_id, universe)
+    say(options, *slippage_notes(bench))
     folder = results_folder(bench.settings, universe.is_simulated)
     try:
         swept = run_sweep(
