@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from crypto_bot.cli import bot, cointrainer
 from crypto_bot.cli.completion import SHELLS
 from pages import PAGES, README, ROOT, blocks, prose
 
@@ -88,8 +89,8 @@ def check_command(line: str) -> None:
     elif program == "python":
         check_module(words[1:], line) if words[0] == "-m" else exists(words[0], line)
     elif words[:1] == ["--print-completion"]:
-        module = {"cointrainer": "cointrainer", "crypto-bot": "bot"}[program]
-        parser = parser_of(f"crypto_bot.cli.{module}")
+        build = {"cointrainer": cointrainer.build_parser, "crypto-bot": bot.completion_parser}
+        parser = build[program]()
         assert words[0] in parser._option_string_actions, line
         assert words[1:] in ([], *([shell] for shell in SHELLS)), line
     elif program == "cointrainer":
