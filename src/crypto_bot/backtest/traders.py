@@ -10,6 +10,7 @@ import numpy as np
 
 from crypto_bot.backtest.candles import Universe
 from crypto_bot.backtest.examined import Learned
+from crypto_bot.backtest.live_evidence import Champion
 from crypto_bot.backtest.recipes import card_exits
 from crypto_bot.backtest.rehearsal import Trader
 from crypto_bot.backtest.workbench import Workbench
@@ -49,22 +50,33 @@ def champion_trader(bench: Workbench, universe: Universe, hold_out_ns: int) -> T
     version = registry.champion(POOLED)
     if version is None:
         return None
-    predictor, card = registry.load(POOLED, version)
-    trained_until_ns = time_of(card.data_end)
-    if card.timeframe != universe.timeframe or trained_until_ns > hold_out_ns:
+    served = served_champion(bench, version, is_simulated=universe.is_simulated)
+    trained_until_ns = served.maker.trained_until_ns
+    if served.card.timeframe != universe.timeframe or (trained_until_ns or 0) > hold_out_ns:
         return None
+    why = f"nothing new was promoted; champion {version} of an earlier turn trades"
+    return Trader(
+        f"{served.card.model_type} {version}",
+        served.card.timeframe,
+        served.maker,
+        served.exits,
+        True,
+        why,
+        version=version,
+    )
+
+
+def served_champion(bench: Workbench, version: str, *, is_simulated: bool) -> Champion:
+    """A pooled version as it trades: verified, with its own threshold and exits."""
+    predictor, card = bench.registry_of(is_simulated).load(POOLED, version)
     maker = ModelDecisions(
         predictor,
         threshold=card.thresholds["open"],
         allow_short=bench.sizing.allow_short,
-        trained_until_ns=trained_until_ns,
+        trained_until_ns=time_of(card.data_end),
         thresholds=card.thresholds,
     )
-    why = f"nothing new was promoted; champion {version} of an earlier turn trades"
-    exits = card_exits(bench, card)
-    return Trader(
-        f"{card.model_type} {version}", card.timeframe, maker, exits, True, why, version=version
-    )
+    return Champion(POOLED, version, predictor, card, maker, card_exits(bench, card))
 
 
 def best_strategy_trader(
