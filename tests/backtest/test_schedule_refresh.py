@@ -1,17 +1,17 @@
-"""A loop that repeats brings downloaded candles up to date before every turn, and only then."""
+"""Downloaded candles are brought up to date before a turn that repeats, once a run, and only then."""
 
 from __future__ import annotations
 
-import threading
-
 import pytest
 
-from backtest.tiny import TINY, bench_in
-from crypto_bot.backtest import commands, learning_loop
+from backtest.tiny import TINY, bench_in, turn_in
+from crypto_bot.backtest import commands, turn
 from crypto_bot.backtest.cli import build_parser as backtest_parser
 from crypto_bot.backtest.integrated_cli import build_parser as integrated_parser
-from crypto_bot.backtest.schedule import repeat
-from crypto_bot.backtest.turn import KIND
+from crypto_bot.backtest.loop.parts import nobody
+from crypto_bot.backtest.schedule import Stopped
+from crypto_bot.backtest.turn import run_turn
+from crypto_bot.market import SimulationOptions, simulate_market
 
 TURNS = 3
 
@@ -32,9 +32,8 @@ def calls(tmp_path, monkeypatch):
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(commands, "refresh_store", refresh)
-    monkeypatch.setattr(learning_loop, "refresh_store", refresh)
+    monkeypatch.setattr(turn, "refresh_store", refresh)
     monkeypatch.setattr(commands, "repeat", looped)
-    monkeypatch.setattr(commands, "training_due", lambda bench: False)
     monkeypatch.setattr(commands, "_one_turn", lambda *a, **k: (seen.append("turn"), (0, {}))[1])
     monkeypatch.setattr(commands, "_run_once", lambda *a, **k: (seen.append("turn"), (0, {}))[1])
     monkeypatch.setattr(commands, "open_workbench", lambda config, **_: bench_in(tmp_path, TINY))
@@ -57,54 +56,71 @@ def continuous(*words):
     called(backtest_parser(), commands.BACKTEST_COMMANDS, "continuous", *words)
 
 
-@pytest.mark.parametrize("command", [integrated, continuous])
-def test_a_repeated_command_refreshes_before_every_turn_and_says_what_failed(
-    command, calls, capsys
-):
-    command()
+def test_a_repeated_backtest_refreshes_before_every_turn_and_says_what_failed(calls, capsys):
+    continuous()
     assert calls == ["refresh", "turn"] * TURNS
     assert capsys.readouterr().out.count("a note\n") == TURNS
 
 
 @pytest.mark.parametrize("command", [integrated, continuous])
-def test_one_turn_alone_or_a_named_folder_is_not_refreshed(command, calls):
+def test_one_turn_alone_is_not_refreshed(command, calls):
     command("--once")
-    command("--data", "somewhere")
+    assert calls == ["turn"]
+
+
+def test_a_named_folder_is_not_refreshed(calls):
+    continuous("--data", "somewhere")
     assert set(calls) == {"turn"}
 
 
-def test_the_learning_loop_refreshes_when_training_is_due(tmp_path, calls, monkeypatch):
-    monkeypatch.setattr(learning_loop, "run_turn", lambda *a, **k: calls.append("turn") or {})
-    with bench_in(tmp_path, TINY) as bench:
-        learning_loop.run_loop(bench, threading.Event(), once=True)
-    assert calls == ["refresh", "turn"]
+def test_a_turn_that_is_to_refresh_does_so_first_and_says_what_failed(tmp_path, calls):
+    said = []
+    with bench_in(tmp_path) as bench:
+        summary = run_turn(bench, announce=said.append, refresh=True)
+        steps = bench.journal.steps(summary["run_id"])
+    assert calls == ["refresh"]
+    assert said.index("a note") < said.index("candles ...")
+    assert [step.name for step in steps][:2] == ["refresh", "candles"]
+    assert steps[0].result == {"notes": ["a note"]}
 
 
-def test_an_interrupted_run_goes_on_with_the_candles_it_began_with(tmp_path, calls):
-    with bench_in(tmp_path, TINY) as bench:
-        asked = {"fingerprint": bench.settings.fingerprint, "data": None, "symbols": None}
-        run_id = bench.journal.start_run(KIND, {**asked, "train": True})
-        bench.journal.finish_run(run_id, "interrupted")
-        learning_loop.refresh_for_turn(bench, train=True)
-        assert calls == []
-        learning_loop.refresh_for_turn(bench, train=False)
+def test_a_run_taken_up_is_not_refreshed_again(tmp_path, calls):
+    with bench_in(tmp_path) as bench:
+        with pytest.raises(Stopped):
+            run_turn(bench, refresh=True, should_stop=lambda: True, announce=nobody)
+        run_turn(bench, refresh=True, announce=nobody)
+        assert len(bench.journal.runs("integrated")) == 1
     assert calls == ["refresh"]
 
 
-def test_repeat_ends_when_told_to():
-    stop = threading.Event()
-    _, result = repeat(
-        lambda _: (stop.set(), (0, None))[1], hours=1, announce=lambda _: None, stop=stop
-    )
-    assert result == {"turns": 1}
+def test_a_run_taken_up_goes_on_with_the_candles_it_began_with(tmp_path):
+    """The store grows while the run lies still; the report is of the candles there were."""
+    market = simulate_market(SimulationOptions(symbols=3, timeframe="1h", bars=24 * 44, seed=5))
+    until_ns = int(market[0].close_time[-1]) - 24 * 3600 * 10**9
+    from crypto_bot.market import BarStore
+
+    with bench_in(tmp_path) as bench:
+        store = BarStore(bench.settings.data.store_folder)
+        for bars in market:
+            store.append(bars.closed_by(until_ns))
+        with pytest.raises(Stopped):
+            run_turn(bench, should_stop=lambda: True, announce=nobody)
+        (begun,) = bench.journal.unfinished_runs("integrated")
+        for bars in market:
+            store.append(bars)
+    summary, lines = turn_in(tmp_path)
+    assert lines[0] == f"taking up the interrupted run {begun.id}"
+    assert summary["run_id"] == begun.id
+    later, _ = turn_in(tmp_path)
+    assert later["data_hash"] != summary["data_hash"] == begun.data_fingerprint
 
 
-@pytest.mark.parametrize("command", [integrated, continuous])
-def test_keys_without_effect_are_named_at_the_start(command, calls, capsys):
-    command("--once")
-    shown = capsys.readouterr().out.splitlines()
-    head = "settings without effect here"
-    (first,) = [number for number, line in enumerate(shown) if line.startswith(head)]
-    assert first == 0
-    for name in ("data_sources.dex", "amd_gpu.*", "use_process_pool", "windows_optimizations.*"):
-        assert any(name in line for line in shown[1:7])
+def test_keys_without_effect_are_named_at_the_start(calls, capsys):
+    for command in (integrated, continuous):
+        command("--once")
+        shown = capsys.readouterr().out.splitlines()
+        head = "settings without effect here"
+        (first,) = [number for number, line in enumerate(shown) if line.startswith(head)]
+        assert first == 0
+        for name in ("data_sources.dex", "amd_gpu.*", "use_process_pool"):
+            assert any(name in line for line in shown[1:7])
