@@ -291,3 +291,37 @@ def test_a_key_without_a_file_is_printed_once(registry, capsys):
     shown = capsys.readouterr().out
     assert "CRYPTO_BOT_SIGNING_KEY=" in shown
     assert first["private"] not in shown
+
+
+def test_the_original_trainers_pointer_is_shown_and_its_pickle_is_not_opened(
+    registry, capsys, tmp_path
+):
+    import hashlib
+
+    place = tmp_path / "registry/models/regime/BTC-USDT"
+    place.mkdir(parents=True)
+    pickle = b"\x80\x04cposix\nsystem\n(S'touch broken'\ntR."
+    (place / "20250101-000000_regime_lgbm.pkl").write_bytes(pickle)
+    pointer = {
+        "key": "models/regime/BTC-USDT/20250101-000000_regime_lgbm.pkl",
+        "schema_version": "1",
+        "feature_list": ["ema_8", "ema_21"],
+        "label_order": [-1, 0, 1],
+        "horizon": "15m",
+        "thresholds": {"hold": 0.0015},
+        "symbol": "BTC-USDT",
+        "hash": f"sha256:{hashlib.sha256(pickle).hexdigest()}",
+    }
+    (place / "LATEST.json").write_text(json.dumps(pointer))
+    assert run("registry-pointer", "--json") == 0
+    original = answer(capsys)["original"]
+    assert original["key"] == pointer["key"]
+    assert "pickle" in original["problem"]
+    assert run("registry-pointer") == 0
+    assert "of the original trainer" in capsys.readouterr().out
+    assert not (tmp_path / "broken").exists()
+
+
+def test_the_doctor_is_that_of_the_workbench(registry, capsys):
+    assert main(["doctor", "--offline", "--json"]) in (0, 1)
+    assert {check["name"] for check in answer(capsys)["checks"]} >= {"configuration"}

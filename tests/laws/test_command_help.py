@@ -12,9 +12,8 @@ from crypto_bot.backtest import cli, integrated_cli
 from crypto_bot.cli import bot, cointrainer
 from crypto_bot.cli.completion import SHELLS, commands_of, completion
 
-PROGRAMS = {
-    module.__name__: module.build_parser() for module in (integrated_cli, cli, cointrainer, bot)
-}
+PROGRAMS = {module.__name__: module.build_parser() for module in (integrated_cli, cli, cointrainer)}
+PROGRAMS[bot.__name__] = bot.completion_parser()
 
 
 def leaves(parser, words=()):
