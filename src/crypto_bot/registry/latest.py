@@ -37,10 +37,15 @@ def horizon_text(card: ModelCard) -> str | None:
     minutes = card.label.get("horizon_minutes")
     if minutes is None and isinstance(card.label.get("horizon_bars"), int):
         minutes = card.label["horizon_bars"] * timeframe_ns(card.timeframe) / MINUTE_NS
-    return None if minutes is None else f"{minutes:g}m"
+    return f"{minutes:g}m" if _is_number(minutes) else None
 
 
 def _thresholds(card: ModelCard) -> dict[str, float]:
-    hold = card.label.get("hold_threshold")
-    named = {} if hold is None else {"hold": float(hold)}
+    hold: Any = card.label.get("hold_threshold")
+    named = {"hold": float(hold)} if _is_number(hold) else {}
     return {**named, **card.thresholds}
+
+
+def _is_number(value: object) -> bool:
+    """Labels of a card are free: another publisher may have written anything."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
