@@ -55,7 +55,7 @@ class CcxtSource:
         retries: DownloadOptions | None = None,
     ) -> None:
         self.name = name
-        self._exchange: Any = _make_exchange(name) if exchange is None else exchange
+        self._exchange: Any = make_exchange(name) if exchange is None else exchange
         self._retries = DownloadOptions() if retries is None else retries
         self._is_loaded = False
 
@@ -104,6 +104,10 @@ class CcxtSource:
         )
         # A row without a price is a span without a trade: no candle.
         return [_bar(row) for row in rows if None not in row[:5]]
+
+    async def server_time_ns(self) -> int:
+        """The exchange's clock, UTC ns; DataError or Retryable where it does not tell."""
+        return int(await self._ask(self._exchange.fetch_time)) * _MILLISECOND_NS
 
     async def close(self) -> None:
         """Free the connections."""
@@ -176,7 +180,7 @@ def _short(error: Exception) -> str:
     return str(error).split("\n", 1)[0][:160]
 
 
-def _make_exchange(name: str) -> Exchange:
+def make_exchange(name: str) -> Exchange:
     import ccxt.async_support as ccxt
 
     if name not in ccxt.exchanges:

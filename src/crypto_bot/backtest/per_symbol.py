@@ -73,7 +73,9 @@ def train_symbols(
             "learning_enabled and ml_integration.enabled must be true to train, one was false"
         )
     chosen = _prepared(bench, symbols, data, announce)
-    run_id = start_or_resume(bench, TRAINING, symbols=list(chosen))
+    kinds = [] if recipe_of is symbol_recipe else [recipe_of(bench, name).name for name in chosen]
+    own = {"recipes": kinds} if kinds else {}
+    run_id = start_or_resume(bench, TRAINING, symbols=list(chosen), **own)
     results = [_trained(bench, symbol, run_id, announce, recipe_of) for symbol in chosen]
     status = "done" if any(result["error"] is None for result in results) else "failed"
     bench.journal.finish_run(run_id, status, {"models": results})
@@ -203,7 +205,7 @@ def _trained(
             bench,
             universe.bars,
             external_recipe(bench, universe.bars[0])
-            if is_external(bench.settings)
+            if is_external(bench.settings) and recipe_of is symbol_recipe
             else recipe_of(bench, symbol),
             run_id=run_id,
             start_ns=universe.start_ns,

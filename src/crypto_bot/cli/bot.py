@@ -4,30 +4,79 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+
+from crypto_bot.backtest.command import CommandParser, Handler, run_command, shared_options
 
 _COMMANDS = {
     "integrated": ("setup", "integrated", "backtest-only", "ml-training", "validate"),
     "backtest": ("run", "continuous", "portfolio", "select", "sweep", "view", "optimize"),
+    "observing": ("status", "doctor"),
 }
 _HELP = """usage: crypto-bot COMMAND [options]
 
   setup, integrated, backtest-only, ml-training, validate   the integrated system
   run, continuous, portfolio, sweep, view, optimize         backtests without learning
   select                                                    learn which strategy to take
+  status                                                    what runs, serves and waits
+  doctor                                                    is everything here that is needed
 
 `crypto-bot COMMAND --help` explains one; `crypto-bot --print-completion bash` (zsh, tcsh, fish) prints
 the shell's completion. Example: crypto-bot integrated --once --data ./candles
 """
+_EXAMPLES = """examples:
+  crypto-bot status
+  crypto-bot doctor --offline
+  crypto-bot doctor --json
+
+exit codes: 0 done, 1 a check failed, 2 bad usage or configuration
+"""
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Every command of both programs as one command line, for the shell's completion."""
+    """The commands that look and change nothing; the others have parsers of their own."""
+    shared = shared_options()
+    parser = CommandParser(
+        prog="crypto-bot",
+        description="See how the system does.",
+        epilog=_EXAMPLES,
+        parents=[shared],
+    )
+    commands = parser.add_subparsers(
+        dest="command", required=True, metavar="COMMAND", parser_class=CommandParser
+    )
+    commands.add_parser(
+        "status",
+        parents=[shared],
+        help="what runs, serves and waits, on one screen",
+        epilog="example: crypto-bot status --json",
+    )
+    doctor = commands.add_parser(
+        "doctor",
+        parents=[shared],
+        help="check configuration, exchange, registry, GPU and more; say what mends it",
+        epilog="example: crypto-bot doctor --offline",
+    )
+    doctor.add_argument("--offline", action="store_true", help="ask no network")
+    doctor.add_argument(
+        "--timeout", type=float, default=20.0, metavar="SECONDS", help="of one check (default: 20)"
+    )
+    return parser
+
+
+def _handlers() -> Mapping[str, Handler]:
+    from crypto_bot.backtest.observing import OBSERVING_COMMANDS
+
+    return OBSERVING_COMMANDS
+
+
+def completion_parser() -> argparse.ArgumentParser:
+    """Every command of every part as one command line, for the shell's completion."""
     from crypto_bot.backtest.cli import build_parser as backtest
     from crypto_bot.backtest.integrated_cli import build_parser as integrated
     from crypto_bot.cli.completion import joined_parser
 
-    return joined_parser("crypto-bot", "The workbench.", [integrated(), backtest()])
+    return joined_parser("crypto-bot", "The workbench.", [integrated(), backtest(), build_parser()])
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -42,7 +91,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"crypto-bot {__version__}")
         return 0
     if words[0].startswith("--print-completion"):
-        build_parser().parse_args(words)
+        completion_parser().parse_args(words)
+    if any(word in _COMMANDS["observing"] for word in words):
+        return run_command(build_parser(), words, _handlers)
     if any(word in _COMMANDS["backtest"] for word in words):
         from crypto_bot.backtest.cli import main as backtest
 

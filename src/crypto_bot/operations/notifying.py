@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import random
 import threading
+import time
 import uuid
 from collections.abc import Callable, Collection, Mapping, Sequence
 from types import TracebackType
@@ -244,6 +245,16 @@ class Notifier:
                 self.deliver_due(name)
             except CryptoBotError as error:
                 _LOG.error("messages to %s must wait: %s", name, self._mask(str(error)))
+
+    def deliver_within(self, seconds: float) -> None:
+        """Deliver what is due, for at most `seconds`; for a command that ends then."""
+        until = time.monotonic() + seconds
+        self.start()
+        while time.monotonic() < until and self._outbox.due_messages(self._clock.now_ns(), 1):
+            if not any(thread.is_alive() for thread in self._threads):
+                break
+            self._is_closing.wait(0.02)
+        self.close()
 
     def close(self, wait_s: float = 2.0) -> None:
         """End the threads, waiting at most `wait_s` for one that is at it; the rest stays in the outbox."""
