@@ -244,37 +244,3 @@ def test_a_refusal_of_the_service_is_one_line_without_the_key(service, folder, c
     assert len(error.splitlines()) == 1
     assert service.expired_key not in error
     assert not list(folder.iterdir())
-
-
-PEAK = """
-import resource, sys
-from crypto_bot.cli.cointrainer import main
-line = "import-csv7 --file {} --out made --chunk-size 50000 --timeframe 1m --json"
-code = main(line.format(sys.argv[1]).split())
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024, file=sys.stderr)
-sys.exit(code)
-"""
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss is in KiB on Linux")
-def test_memory_does_not_grow_with_the_file(folder):
-    peaks = []
-    for rows in (200_000, 1_200_000):
-        with (folder / "big.csv").open("w") as file:
-            file.writelines(f"{60 * i},1.0,1.1,0.9,1.0,5.0,1\n" for i in range(10**7, 10**7 + rows))
-        done = subprocess.run(
-            [sys.executable, "-c", PEAK, "big.csv"],
-            cwd=folder,
-            env={
-                **small_environment(),
-                "PYTHONPATH": str(Path(import_commands.__file__).parents[2]),
-            },
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=True,
-        )
-        assert json.loads(done.stdout)["rows"] == rows
-        peaks.append(int(done.stderr))
-    assert peaks[1] - peaks[0] < 60, peaks
