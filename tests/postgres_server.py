@@ -96,7 +96,7 @@ class PostgresServer:
         """Stop the server for good and remove its folder."""
         if self._keeper.stdin is not None and not self._keeper.stdin.closed:
             self._keeper.stdin.close()
-            self._keeper.wait(2 * STOP_S)
+            self._keeper.wait(6 * STOP_S)  # removing thousands of files takes its time
             assert self._keeper.stdout is not None
             self._keeper.stdout.close()
 

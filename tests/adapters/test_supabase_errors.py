@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import socket
+import time
 from pathlib import Path
 
 import httpx
@@ -115,7 +116,7 @@ def test_a_key_of_a_role_that_may_not_write(double, connections):
     words = "the bucket must exist and be seen by this key"
     store = opened(double, connections, key)
     refused(lambda: store.entries(""), SupabaseRefused, words, key)
-    store._is_there = True
+    store._seen_at = time.monotonic()
     words = "SUPABASE_SERVICE_KEY must be the service-role key, may not write here"
     refused(lambda: store.put_new("a", b""), SupabaseRefused, words, key)
 
@@ -173,6 +174,10 @@ def test_a_bucket_that_is_removed_in_use(double, connections):
     del double.buckets.by_name["models"]
     refused(lambda: store.put_new("b", b""), SupabaseRefused, "the bucket must exist")
     refused(lambda: store.get("a", 1), SupabaseRefused, "the bucket must exist")
+    assert store.entries("") == [], "it was seen a moment ago"
+    store._seen_at -= 31
+    refused(lambda: store.entries(""), SupabaseRefused, "the bucket must exist")
+    refused(lambda: store.last(""), SupabaseRefused, "the bucket must exist")
 
 
 def test_the_gateway_s_401(double, connections):

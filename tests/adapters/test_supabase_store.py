@@ -177,6 +177,17 @@ def test_own_connections_are_made_on_use_and_freed(double):
     assert last.is_closed
 
 
+def test_a_forked_process_does_not_speak_through_its_parent_s_connections(double):
+    store = SupabaseStore(double.url, SecretStr(double.service_key), "models")
+    store.put_new("a", b"1")
+    parents = store._service.http
+    store._service._owner = -1  # as if this were another process
+    assert store.get("a", 1) == b"1"
+    assert store._service.http is not parents
+    parents.close()
+    store.close()
+
+
 # Names are checked before any request.
 
 BAD_KEYS = [

@@ -12,15 +12,24 @@ from crypto_bot.backtest.live_feedback import KIND, SessionRemedies, Watched, li
 from crypto_bot.backtest.live_picture import FILE, live_picture
 from crypto_bot.backtest.own_slippage import charged, slippage_notes
 from crypto_bot.backtest.promises import Promise, promise_file, promise_of
+from crypto_bot.backtest.serving import champion_in_service
 from crypto_bot.core.errors import StorageError
+from crypto_bot.core.timeframes import ReplayClock
 from crypto_bot.engine import ExitOptions, exits_for
 from crypto_bot.feedback import FindingKind, LiveEvidence, take_a_look
-from crypto_bot.trading import ModelDecisions, PaperSession, TradedSymbol, expected_backtest
+from crypto_bot.trading import (
+    LiveSession,
+    LiveSymbol,
+    ModelDecisions,
+    PaperSession,
+    TradedSymbol,
+    expected_backtest,
+)
 from drifting_streams import FIRST_NS, drawn, trades
 from paper_markets import NO_LIMITS, ModelLike, market
 from paper_markets import split as split_bars
 from small_runs import small_bench
-from toy_model import toy_card
+from toy_model import PASSED, toy_card, toy_files, toy_registry
 
 EXITS = ExitOptions(stop_loss_frac=0.02, take_profit_frac=0.03)
 HISTORY, LIVE = 2_500, 700
@@ -109,6 +118,7 @@ def test_a_session_as_promised_is_written_down_without_an_alarm(tmp_path, sessio
     assert kept.detail["calibration"]["rows"] > 1_000
     assert kept.detail["predictions"][0]["p_value"] is not None
     assert kept.detail["drift"]
+    assert len(kept.detail["trades"]["realised"]) == kept.detail["score"]["trades"]
     assert sum(len(each) for each in paper.trades.values()) > 30
 
 
@@ -299,3 +309,59 @@ def test_a_look_leaves_its_picture_in_the_folder_of_the_run(tmp_path, session):
         look(bench, run_id, watched, session, paper, folder=tmp_path)
     assert (tmp_path / FILE).read_bytes().startswith(b"\x89PNG")
     assert live_picture(take_a_look(LiveEvidence("ALL"))).startswith(b"\x89PNG")
+
+
+def test_the_champion_comes_with_the_version_before_it(tmp_path, session):
+    exits = {"signal_exit": "flat"}
+    with small_bench(tmp_path) as bench:
+        registry = toy_registry(tmp_path / "toys")
+        bench = replace(bench, registry=registry)
+        assert champion_in_service(bench, "BTC/USDT", is_simulated=False) is None
+        versions = []
+        for up in (0.6, 0.7, 0.8):
+            card = toy_card(thresholds={"open": up}, trading=exits)
+            versions.append(registry.publish("BTC/USDT", toy_files(up), card))
+            registry.promote("BTC/USDT", versions[-1], PASSED)
+        found = champion_in_service(bench, "BTC/USDT", is_simulated=False)
+        assert (found.version, found.previous.version) == (versions[2], versions[1])
+        hands = SessionRemedies(bench, Session(), "run", found)
+        assert hands.roll_back(versions[2], "why") == f"{versions[1]} is in service again"
+        assert hands.roll_back(versions[2], "why") == f"{versions[2]} is no longer in service"
+        back = champion_in_service(bench, "BTC/USDT", is_simulated=False)
+        assert (back.version, back.previous.version) == (versions[1], versions[0])
+
+
+def test_a_live_session_that_is_shrunk_and_resumed_has_no_unexplained_trade(tmp_path, session):
+    with small_bench(tmp_path, **SMALL) as bench:
+        run_id = bench.journal.start_run("live", {})
+        options = bench.paper_options(EXITS).replace(limits=NO_LIMITS)
+        clock = ReplayClock()
+        symbols = [
+            LiveSymbol(each.bars.symbol, each.bars.timeframe, MAKER, each.history)
+            for each in session
+        ]
+        live = LiveSession(
+            symbols, options=options, journal=bench.journal, run_id=run_id, clock=clock
+        )
+        hands = SessionRemedies(bench, live, run_id, champion())
+        closes = sorted({int(close) for each in session for close in each.bars.close_time})[:700]
+        for number, close_ns in enumerate(closes):
+            clock.set(close_ns)
+            here = {
+                each.bars.symbol: each.bars.between(close_ns - each.bars.interval_ns, close_ns)
+                for each in session
+            }
+            live.on_close(close_ns, {name: bars for name, bars in here.items() if len(bars)})
+            if number == 200:
+                hands.shrink(0.5, "an alarm")
+            if number == 400:
+                hands.stand_aside("an alarm")
+            if number == 600:
+                hands.shrink(1.0, "over")
+        paper = live.result()
+        done = look(bench, run_id, Watched(options, promised(paper), champion()), session, paper)
+        (kept,) = bench.journal.feedback(run_id=run_id)
+    assert {step.step.value for step in paper.blocked} >= {"shrunk", "blocked_entry"}
+    assert kept.detail["agreement"]["explained_by_risk"] > 0
+    assert kept.detail["agreement"]["unexplained"] == 0
+    assert FindingKind.UNEXPLAINED not in {found.kind for found in done.look.findings}

@@ -10,13 +10,11 @@ import numpy as np
 
 from crypto_bot.backtest.candles import Universe
 from crypto_bot.backtest.examined import Learned
-from crypto_bot.backtest.live_evidence import Champion
-from crypto_bot.backtest.recipes import card_exits
 from crypto_bot.backtest.rehearsal import Trader
+from crypto_bot.backtest.serving import load_champion
 from crypto_bot.backtest.workbench import Workbench
 from crypto_bot.core import TRADE
 from crypto_bot.core.arrays import PerTrade
-from crypto_bot.core.timeframes import time_of
 from crypto_bot.engine import ExitOptions
 from crypto_bot.strategies import get_strategy
 from crypto_bot.trading import ModelDecisions, StrategyDecisions, TradedSymbol, expected_trades
@@ -50,7 +48,7 @@ def champion_trader(bench: Workbench, universe: Universe, hold_out_ns: int) -> T
     version = registry.champion(POOLED)
     if version is None:
         return None
-    served = served_champion(bench, version, is_simulated=universe.is_simulated)
+    served = load_champion(bench, POOLED, version, is_simulated=universe.is_simulated)
     trained_until_ns = served.maker.trained_until_ns
     if served.card.timeframe != universe.timeframe or (trained_until_ns or 0) > hold_out_ns:
         return None
@@ -64,19 +62,6 @@ def champion_trader(bench: Workbench, universe: Universe, hold_out_ns: int) -> T
         why,
         version=version,
     )
-
-
-def served_champion(bench: Workbench, version: str, *, is_simulated: bool) -> Champion:
-    """A pooled version as it trades: verified, with its own threshold and exits."""
-    predictor, card = bench.registry_of(is_simulated).load(POOLED, version)
-    maker = ModelDecisions(
-        predictor,
-        threshold=card.thresholds["open"],
-        allow_short=bench.sizing.allow_short,
-        trained_until_ns=time_of(card.data_end),
-        thresholds=card.thresholds,
-    )
-    return Champion(POOLED, version, predictor, card, maker, card_exits(bench, card))
 
 
 def best_strategy_trader(

@@ -37,12 +37,12 @@ class FolderStore:
 
     Parameters
     ----------
-    root : Path    may itself be a link; nothing below it may be
+    root : path    may itself be a link; nothing below it may be
     """
 
-    def __init__(self, root: Path) -> None:
-        self._root = root
-        self._staging = root / STAGING
+    def __init__(self, root: str | Path) -> None:
+        self._root = Path(root)
+        self._staging = self._root / STAGING
 
     @property
     def where(self) -> str:

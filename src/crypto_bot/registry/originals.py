@@ -34,12 +34,16 @@ class OriginalPointer(Options):
     """The fields of the original trainer's LATEST.json."""
 
     key: str = Field(min_length=1, max_length=1000, description="of the model, in the same bucket")
-    schema_version: str = Field(pattern="^1$")
-    feature_list: tuple[str, ...] = Field(min_length=1, max_length=10_000)
-    label_order: tuple[int, ...] = Field(min_length=2, max_length=100)
-    horizon: str | int | None = None
-    thresholds: dict[str, float] = {}
-    symbol: str
+    schema_version: str = Field(pattern="^1$", description="of the pointer")
+    feature_list: tuple[str, ...] = Field(
+        min_length=1, max_length=10_000, description="columns of the model, in order"
+    )
+    label_order: tuple[int, ...] = Field(
+        min_length=2, max_length=100, description="label of each probability column"
+    )
+    horizon: str | int | None = Field(default=None, description="of the label, such as '15m'")
+    thresholds: dict[str, float] = Field(default={}, description="hold, and open_thr where given")
+    symbol: str = Field(description="such as 'BTC-USDT'")
     hash: str = Field(pattern="^sha256:[0-9a-f]{64}$", description="of the model's bytes")
 
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 
-from crypto_bot.backtest.live_evidence import Champion
+from crypto_bot.backtest.candles import stored_candles
 from crypto_bot.backtest.live_feedback import Looked, SessionRemedies, Watched, look
 from crypto_bot.backtest.loop.live import LiveTrading, Trading
 from crypto_bot.backtest.loop.parts import POLL_S, ahead
 from crypto_bot.backtest.promises import Promise, promise_of
-from crypto_bot.backtest.traders import served_champion
+from crypto_bot.backtest.serving import champion_in_service, load_champion
+from crypto_bot.backtest.traders import development_trades
 from crypto_bot.backtest.workbench import Workbench
 from crypto_bot.core.timeframes import HOUR_NS, iso_time
 from crypto_bot.trading import PaperResult, TradedSymbol
@@ -69,17 +70,17 @@ class Judging:
         self._run_id = ""
         self._size: float | None = None
         self._watched: Watched | None = None
-        self._work: threading.Thread | None = None
-        self._outcome: Looked | BaseException | None = None
+        self._work: Future[Looked] | None = None
+        self._worker = ThreadPoolExecutor(1, thread_name_prefix="feedback")
         self._told: tuple[int, ...] = ()
 
     def tick(self, now_ns: int) -> int:
         """Begin or end a look; when to ask again."""
         clock = self._bench.clock
         if self._work is not None:
-            if self._work.is_alive():
+            if not self._work.done():
                 return ahead(clock, now_ns, POLL_S)
-            self._finish()
+            self._finish(self._work)
         trading, decided_ns = self._live.trading, self._live.decided_ns
         if trading is None or decided_ns is None:
             return ahead(clock, now_ns, _WAITS_S)
@@ -96,7 +97,8 @@ class Judging:
     def close(self) -> None:
         """A look at work ends by itself; what it had not written is looked at again."""
         if self._work is not None:
-            self._work.join(self._bench.settings.loop.stop_seconds / 2)
+            wait([self._work], self._bench.settings.loop.stop_seconds / 2)
+        self._worker.shutdown(wait=False, cancel_futures=True)
 
     def _newest_look(self) -> int:
         found = self._bench.journal.feedback(run_id=self._run_id)
@@ -104,21 +106,11 @@ class Judging:
 
     def _begin(self, trading: Trading) -> None:
         paper = trading.session.result()
-        if self._watched is None:
-            self._watched = _watched(self._bench, trading)
-        watched = self._watched
-        self._work = threading.Thread(
-            target=self._look, args=(trading, watched, paper), name="feedback", daemon=True
-        )
-        self._work.start()
+        self._work = self._worker.submit(self._looked, trading, paper)
 
-    def _look(self, trading: Trading, watched: Watched, paper: PaperResult) -> None:
-        try:
-            self._outcome = self._looked(trading, watched, paper)
-        except BaseException as error:  # noqa: BLE001 - raised again by the loop's thread
-            self._outcome = error
-
-    def _looked(self, trading: Trading, watched: Watched, paper: PaperResult) -> Looked:
+    def _looked(self, trading: Trading, paper: PaperResult) -> Looked:
+        watched = self._watched or _watched(self._bench, trading)
+        self._watched = watched
         remedies = SessionRemedies(self._bench, trading.session, trading.run_id, watched.champion)
         charts = self._bench.settings.reporting.charts
         folder = Path(self._bench.settings.reports.folder) / trading.run_id
@@ -144,12 +136,9 @@ class Judging:
             for name, each in bars.items()
         ]
 
-    def _finish(self) -> None:
-        outcome, self._outcome, self._work = self._outcome, None, None
-        if isinstance(outcome, BaseException):
-            raise outcome
-        if outcome is None:
-            return
+    def _finish(self, work: Future[Looked]) -> None:
+        self._work = None
+        outcome = work.result()
         self._size = outcome.size
         standing = tuple(alarm.number for alarm in outcome.alarms)
         for alarm in outcome.alarms:
@@ -160,23 +149,15 @@ class Judging:
 
 
 def _watched(bench: Workbench, trading: Trading) -> Watched:
-    """What a session is held against: the champion's promise, or nothing where a strategy trades."""
+    """What a session is held against: the champion's promise, or the strategy's backtest before it."""
     trader = trading.chosen.trader
     options = bench.paper_options(trader.exits)
     if trader.version is None:
-        return Watched(options, Promise())
+        universe = stored_candles(bench.settings, trading.symbols)
+        trades = development_trades(bench, universe, trader, (), trading.since_ns)
+        return Watched(options, Promise(trades))
     is_simulated = any(each.is_simulated for each in trading.history.values())
-    champion = served_champion(bench, trader.version, is_simulated=is_simulated)
-    previous = bench.registry_of(is_simulated).previous(POOLED)
-    if previous is not None and previous != trader.version:
-        before = served_champion(bench, previous, is_simulated=is_simulated)
-        champion = Champion(
-            champion.symbol,
-            champion.version,
-            champion.predictor,
-            champion.card,
-            champion.maker,
-            champion.exits,
-            before,
-        )
+    champion = champion_in_service(bench, POOLED, is_simulated=is_simulated)
+    if champion is None or champion.version != trader.version:
+        champion = load_champion(bench, POOLED, trader.version, is_simulated=is_simulated)
     return Watched(options, promise_of(bench, champion.card, champion.version), champion)
