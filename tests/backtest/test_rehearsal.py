@@ -20,7 +20,9 @@ def test_a_model_of_one_pair_trades_that_pair_only(tmp_path):
         run_id = bench.journal.start_run("integrated", bench.settings)
         maker = StrategyDecisions(get_strategy("sma_cross"))
         known = universe.symbols[:1]
-        trader = Trader("one", universe.timeframe, maker, ExitOptions(), True, "known", known)
+        trader = Trader(
+            "one", universe.timeframe, maker, ExitOptions(), True, "known", known, version="v1"
+        )
         done = rehearse(
             bench,
             universe,
@@ -29,6 +31,8 @@ def test_a_model_of_one_pair_trades_that_pair_only(tmp_path):
             start_ns=hold_out_start(universe, 0.3),
             expected=np.empty(0, TRADE),
         )
+        told = bench.journal.model_events(run_id=run_id, event="traded")
+    assert [(event.symbol, event.version) for event in told] == [(known[0], "v1")]
     assert len(universe.symbols) > 1
     assert tuple(done.paper.trades) == known
     assert len(done.paper.trades[known[0]]) > 0

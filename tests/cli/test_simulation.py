@@ -286,6 +286,11 @@ def test_a_study_of_other_candles_is_not_gone_on_with(folder, capsys):
     assert "study mine must be of these candles" in capsys.readouterr().err
 
 
+def test_a_storage_that_does_not_open_is_said(folder, capsys):
+    assert optimize("--n-trials", "1", "--storage", "sqlite:////no/such/folder/study.db") == 1
+    assert "--storage must be a database that opens" in capsys.readouterr().err
+
+
 def test_the_grid_is_the_original_one_and_each_point_is_tried_once(folder, capsys, monkeypatch):
     from crypto_bot.cli.simulation_search import Tried, grid
 
