@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 STAMP_DEV := $(VENV)/.installed-dev
 
-.PHONY: demo test test-slow bench truth check lock clean help
+.PHONY: demo test test-slow bench truth soak check lock clean help
 
 help:
 	@echo 'make demo [DATA=folder]  set up, run the whole loop once, print the summary and the report path'
@@ -15,6 +15,7 @@ help:
 	@echo 'make test-slow           the longer tests too'
 	@echo 'make bench               measure; writes benchmarks/results/latest.json'
 	@echo 'make truth               markets whose truth is known: does the gate believe luck, or miss an edge?'
+	@echo 'make soak                a simulated day of the loop on a fast clock; writes benchmarks/results/soak.json'
 	@echo 'make check               format, lint, types, layers'
 
 $(STAMP): requirements.lock pyproject.toml
@@ -43,6 +44,9 @@ bench: $(STAMP_DEV)
 
 truth: $(STAMP_DEV)
 	@$(BIN)/python -m benchmarks.truth
+
+soak: $(STAMP_DEV)
+	@$(BIN)/python -m benchmarks.soak
 
 check: $(STAMP_DEV)
 	@scripts/check

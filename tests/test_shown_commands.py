@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from crypto_bot.cli import bot, cointrainer
+from crypto_bot.cli.completion import SHELLS
 from pages import PAGES, README, ROOT, blocks, prose
 
 _SHOWN = re.compile(r"`([^`\n]+)`")
@@ -86,6 +88,11 @@ def check_command(line: str) -> None:
             assert known, f"{line}: make knows no {word}"
     elif program == "python":
         check_module(words[1:], line) if words[0] == "-m" else exists(words[0], line)
+    elif words[:1] == ["--print-completion"]:
+        build = {"cointrainer": cointrainer.build_parser, "crypto-bot": bot.completion_parser}
+        parser = build[program]()
+        assert words[0] in parser._option_string_actions, line
+        assert words[1:] in ([], *([shell] for shell in SHELLS)), line
     elif program == "cointrainer":
         check_options(parser_of("crypto_bot.cli.cointrainer"), words, line)
     elif program == "crypto-bot":

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import logging
+import re
 import socket
+import time
+from pathlib import Path
 
 import httpx
 import pytest
@@ -15,6 +18,9 @@ from crypto_bot.core.errors import ConfigError, StorageError
 from supabase_double.faults import OVERLOADED
 from supabase_double.keys import make_key
 from supabase_double.server import SupabaseDouble
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCS, SOURCES = ROOT / "docs", ROOT / "src" / "crypto_bot"
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +116,7 @@ def test_a_key_of_a_role_that_may_not_write(double, connections):
     words = "the bucket must exist and be seen by this key"
     store = opened(double, connections, key)
     refused(lambda: store.entries(""), SupabaseRefused, words, key)
-    store._is_there = True
+    store._seen_at = time.monotonic()
     words = "SUPABASE_SERVICE_KEY must be the service-role key, may not write here"
     refused(lambda: store.put_new("a", b""), SupabaseRefused, words, key)
 
@@ -168,6 +174,10 @@ def test_a_bucket_that_is_removed_in_use(double, connections):
     del double.buckets.by_name["models"]
     refused(lambda: store.put_new("b", b""), SupabaseRefused, "the bucket must exist")
     refused(lambda: store.get("a", 1), SupabaseRefused, "the bucket must exist")
+    assert store.entries("") == [], "it was seen a moment ago"
+    store._seen_at -= 31
+    refused(lambda: store.entries(""), SupabaseRefused, "the bucket must exist")
+    refused(lambda: store.last(""), SupabaseRefused, "the bucket must exist")
 
 
 def test_the_gateway_s_401(double, connections):
@@ -201,6 +211,7 @@ def test_a_refusal_of_a_write(double, connections, status, error, message, kind,
 @pytest.mark.parametrize(
     ("status", "body", "words"),
     [
+        (423, "", "the object must be free for a moment, was locked after 6 attempts"),
         (429, OVERLOADED, "the server must take requests, had too many after 6 attempts"),
         (500, "{}", "the server must work, failed after 6 attempts"),
         (502, "<html>Bad\ngateway</html>", "the server must work, failed after 6 attempts (502"),
@@ -264,3 +275,16 @@ def test_a_server_that_repeats_the_key_gives_it_to_no_message_or_log(double, con
         store.entries("")
     assert "**********" in str(caught.value)
     assert double.service_key not in caplog.text + str(caught.value) + repr(store)
+
+
+def test_what_the_page_says_of_errors_is_what_the_code_says():
+    said = [
+        row.split(" | ")[0].removeprefix("| ").partition(" (")[0]
+        for row in (DOCS / "supabase.md").read_text(encoding="utf-8").splitlines()
+        if row.startswith("| ") and not row.startswith("| what")
+    ]
+    assert len(said) > 10
+    sources = [*(SOURCES / "adapters").glob("supabase*.py"), SOURCES / "backtest" / "workbench.py"]
+    text = " ".join(path.read_text(encoding="utf-8") for path in sources)
+    text = re.sub(r'"\s+f?"', "", text)
+    assert [words for words in said if words.replace("anon key", "anon") not in text] == []

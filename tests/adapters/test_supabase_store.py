@@ -177,6 +177,17 @@ def test_own_connections_are_made_on_use_and_freed(double):
     assert last.is_closed
 
 
+def test_a_forked_process_does_not_speak_through_its_parent_s_connections(double):
+    store = SupabaseStore(double.url, SecretStr(double.service_key), "models")
+    store.put_new("a", b"1")
+    parents = store._service.http
+    store._service._owner = -1  # as if this were another process
+    assert store.get("a", 1) == b"1"
+    assert store._service.http is not parents
+    parents.close()
+    store.close()
+
+
 # Names are checked before any request.
 
 BAD_KEYS = [
@@ -225,14 +236,14 @@ def test_what_is_too_large_is_refused_before_it_is_read(store, double):
 
 
 def test_a_body_without_a_length_is_cut_at_the_limit(double, waits):
-    def endless():
-        while True:
+    def long_body():
+        for _ in range(1_000):
             yield b"x" * 1_000
 
     def answer(request):
         if "/bucket/" in request.url.path:
             return httpx.Response(404 if "absent" in request.url.path else 200, json=BUCKET)
-        return httpx.Response(200, content=endless())
+        return httpx.Response(200, content=long_body())
 
     with httpx.Client(transport=httpx.MockTransport(answer)) as client:
         store = SupabaseStore("http://double", SecretStr("k"), "models", client=client)
@@ -295,6 +306,24 @@ def test_a_move_that_never_arrived_leaves_nothing(store, double):
     assert double.keys("models") == []
 
 
+def test_a_move_that_is_still_on_its_way_cannot_succeed_once_it_was_given_up(store, double):
+    double.faults.add("late", "move", times=6)
+    with pytest.raises(Unanswered, match="claiming"):
+        store.put_new(KEY, b"mine")
+    assert double.catch_up() == [400] * 6
+    assert double.keys("models") == []
+    assert store.put_new(KEY, b"next")
+
+
+def test_an_upload_that_arrives_late_is_in_nobody_s_way(store, double):
+    double.faults.add("late", "upload")
+    assert store.put_new(KEY, b"mine")
+    assert double.catch_up() == [200]
+    assert store.get(KEY, 9) == b"mine"
+    assert store.sweep(older_than_s=0) == 1
+    assert double.keys("models") == [KEY]
+
+
 def test_a_lost_answer_of_a_lost_race_is_a_lost_race(store, double):
     rival_puts(double, KEY)
     double.faults.add("drop_after", "move", times=6)
@@ -354,7 +383,10 @@ def test_a_silent_server_is_left_after_the_timeout_and_asked_again(double):
 
 @pytest.mark.parametrize(
     ("status", "body"),
-    [(500, INTERNAL), (502, "<html>bad gateway</html>"), (503, ""), (429, OVERLOADED)],
+    [
+        *((500, INTERNAL), (502, "<html>bad gateway</html>"), (503, ""), (429, OVERLOADED)),
+        (423, '{"statusCode":"423","error":"ResourceLocked","message":"locked"}'),
+    ],
 )
 @pytest.mark.parametrize("route", ["upload", "move", "download", "list", "remove", "info"])
 def test_what_may_pass_is_asked_again(store, double, waits, route, status, body):

@@ -9,6 +9,7 @@ import pytest
 from crypto_bot.adapters.supabase_problems import SupabaseRefused
 from crypto_bot.adapters.supabase_store import SupabaseStore
 from crypto_bot.backtest.workbench import open_registries
+from crypto_bot.cli.cointrainer import main
 from crypto_bot.config import load_settings
 from crypto_bot.core.errors import ConfigError
 from crypto_bot.registry import FolderStore, ModelRegistry
@@ -35,7 +36,7 @@ def close():
 @pytest.fixture
 def registries(close):
     def opened(environ, **changes):
-        found = open_registries(load_settings({}, changes, environ=environ))
+        found = open_registries(load_settings({}, overrides=changes, environ=environ))
         for registry in found:
             close(registry)
         return found
@@ -98,3 +99,46 @@ def test_the_pointer_where_the_original_s_readers_look_names_a_key_of_the_bucket
     assert {"key", "schema_version", "feature_list", "label_order", "hash"} <= set(pointer)
     registry.retire("BTC/USDT", version)
     assert [key for key in double.keys("models") if "LATEST" in key] == []
+
+
+def run(capsys, monkeypatch, environ, *words):
+    """Exit code and what was printed."""
+    with monkeypatch.context() as patch:
+        for name, value in environ.items():
+            patch.setenv(name, value)
+        with pytest.raises(SystemExit) as ended:
+            raise SystemExit(main(list(words)))
+    shown = capsys.readouterr()
+    return ended.value.code, shown.out + shown.err
+
+
+def test_the_commands_work_in_the_bucket_and_say_what_is_wrong_with_it(
+    double, capsys, monkeypatch, tmp_path
+):
+    monkeypatch.chdir(tmp_path)
+    environ = double.environment()
+    code, shown = run(capsys, monkeypatch, environ, "registry-smoke")
+    assert (code, "/models' works: 1024 bytes" in shown) == (0, True)
+    assert double.keys("models") == []
+    for change, words in (
+        ({"SUPABASE_SERVICE_KEY": double.expired_key}, "must be valid, has expired"),
+        ({"SUPABASE_SERVICE_KEY": double.foreign_key}, "must be a key of this project"),
+        ({"SUPABASE_SERVICE_KEY": double.anon_key}, "was the anon (publishable) key"),
+        ({"CRYPTO_BOT__ML_INTEGRATION__SUPABASE__BUCKET": "absent"}, "the bucket must exist"),
+    ):
+        code, shown = run(capsys, monkeypatch, {**environ, **change}, "registry-smoke")
+        assert (code, words in shown) == (2, True), shown
+        assert change.get("SUPABASE_SERVICE_KEY", "eyJ") not in shown
+
+
+def test_rows_of_a_table_are_imported_as_candles(double, capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    candle = {"symbol": "XRPUSD", "open": 1, "high": 2, "low": 0.5, "close": 1.5, "volume": 3}
+    double.tables.rows["trade_logs"] = [
+        {"id": minute, "timestamp": f"2026-01-01T00:{minute:02d}:00Z", **candle}
+        for minute in range(20)
+    ]
+    words = ("import-data", "supabase", "--table", "trade_logs", "--out", "rows.parquet")
+    code, shown = run(capsys, monkeypatch, double.environment(), *words)
+    assert code == 0, shown
+    assert (tmp_path / "rows.parquet").stat().st_size > 0

@@ -1,4 +1,4 @@
-"""docs/commands.md names every command and every option that there is."""
+"""docs/commands.md and docs/cointrainer.md name every command and every option that there is."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import pytest
 from crypto_bot.backtest import cli, integrated_cli
 from crypto_bot.cli import cointrainer
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "commands.md"
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+PAGES = ("commands.md", "cointrainer.md")
 
 
 def commands_of(parser):
@@ -20,7 +21,7 @@ def commands_of(parser):
 
 @pytest.mark.parametrize("program", [integrated_cli, cli, cointrainer])
 def test_every_command_and_option_is_on_the_page_and_explained(program):
-    page = PAGE.read_text(encoding="utf-8")
+    page = "\n".join((DOCS / name).read_text(encoding="utf-8") for name in PAGES)
     for name, parser in commands_of(program.build_parser()).items():
         assert f"| `{name}` |" in page
         for action in parser._actions:

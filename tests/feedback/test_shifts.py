@@ -130,7 +130,8 @@ def stormy(bars):
     moves = np.diff(np.log(bars.close), prepend=np.log(bars.open[0])) * power
     close = bars.open[0] * np.exp(np.cumsum(moves))
     inside = {
-        name: close * (getattr(bars, name) / bars.close) ** power for name in ("open", "high", "low")
+        name: close * (getattr(bars, name) / bars.close) ** power
+        for name in ("open", "high", "low")
     }
     return replace(bars, close=close, **inside)
 
@@ -145,5 +146,3 @@ def test_a_change_of_regime_is_found():
     """Six of eight here: a market that only moves faster leaves features without a scale as they are."""
     corrected, _ = looks([stormy(bars) for bars in market(seed)] for seed in range(8))
     assert np.mean(corrected >= OPTIONS.drifted_features_frac) >= 0.6
-
-

@@ -140,6 +140,44 @@ def test_a_clock_that_was_set_does_not_make_a_process_another(journal, monkeypat
     assert journal.unfinished_runs() == []
 
 
+TAKERS = """
+import multiprocessing, os, sys
+from crypto_bot.core.errors import DataError
+from crypto_bot.journal import Journal
+fork = multiprocessing.get_context("fork")
+start, end = fork.Barrier(4), fork.Barrier(4)
+def take_up():
+    journal = Journal(sys.argv[1])
+    start.wait(60)
+    try:
+        journal.resume_run(sys.argv[2])
+        said = b"taken\\n"
+    except DataError as error:
+        assert "must not be at work" in str(error)
+        said = b"refused\\n"
+    os.write(1, said)
+    end.wait(60)
+takers = [fork.Process(target=take_up) for _ in range(4)]
+for taker in takers:
+    taker.start()
+for taker in takers:
+    taker.join()
+"""
+
+
+def test_a_dead_run_is_taken_up_by_one_of_many(journal, location):
+    run_id = journal.start_run("demo")
+    with journal._writing() as connection:
+        connection.exec_driver_sql("UPDATE runs SET process = 'a machine before:1:2'")
+    race = subprocess.run(
+        [sys.executable, "-c", TAKERS, location, run_id],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert sorted(race.stdout.split()) == ["refused"] * 3 + ["taken"]
+
+
 STEPS = """
 import os, signal, sys
 from crypto_bot.journal import Journal

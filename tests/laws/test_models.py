@@ -13,6 +13,7 @@ from crypto_bot.splits import WalkForwardOptions, split_dataset
 from crypto_bot.training import (
     CalibratedTrainer,
     CalibrationOptions,
+    DownsamplingTrainer,
     ForestOptions,
     ForestTrainer,
     InnerFolds,
@@ -46,6 +47,7 @@ MODELS = {
     "temperature": CalibratedTrainer(RIDGE, CalibrationOptions(folds=3, method="temperature")),
     "soft_vote": SoftVoteTrainer([TREES, RIDGE], [1, 3]),
     "stacked": StackedTrainer([TREES, RIDGE], options=FOLDS),
+    "thinned": DownsamplingTrainer(TREES),
     "selecting": SelectingTrainer(TREES, SelectionOptions(folds=2, repeats=1)),
     "nested": CalibratedTrainer(SoftVoteTrainer([RIDGE, TREES]), CalibrationOptions(folds=2)),
 }

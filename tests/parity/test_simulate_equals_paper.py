@@ -32,7 +32,7 @@ from crypto_bot.trading import (
     expected_signals,
     expected_trades,
 )
-from crypto_bot.trading.broker import EXIT, leg_of
+from crypto_bot.trading.port import EXIT, leg_of
 from crypto_bot.trading.replay import replay_with_steps
 from paper_markets import NO_LIMITS, ModelLike, Scripted, market, traded
 

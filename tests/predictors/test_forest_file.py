@@ -104,10 +104,10 @@ def test_rewriting_nothing_is_still_read():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"threshold": np.array([None], dtype=object)}, "threshold is object"),
-        ({"threshold": np.zeros(3, dtype=np.float32)}, "threshold is float32"),
+        ({"threshold": np.array([None], dtype=object)}, r"threshold is \|O"),
+        ({"threshold": np.zeros(3, dtype=np.float32)}, "threshold is <f4"),
         ({"threshold": b"not an array"}, "must be an intact forest"),
-        ({"extra.npy": b""}, "its members are"),
+        ({"extra.npy": b""}, "it states 10 members"),
         ({"schema": np.frombuffer(b"[1]", np.uint8)}, "format is not ours"),
         ({"schema": np.frombuffer(b"{", np.uint8)}, "must be an intact forest"),
         ({"schema": np.frombuffer(b"[" * 100_000, np.uint8)}, "must be an intact forest"),

@@ -10,6 +10,7 @@ from typing import Literal
 Kind = Literal[
     "drop_before",  # the connection ends, nothing happened
     "drop_after",  # the connection ends, it happened
+    "late",  # the connection ends, and it happens when the test says `double.catch_up()`
     "truncate",  # half of the body, then the connection ends
     "answer",  # `status` and `body` in place of the work
     "hang",  # no answer until the test lets go or the double stops

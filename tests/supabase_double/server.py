@@ -13,6 +13,7 @@ from __future__ import annotations
 import secrets
 import socket
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
@@ -47,6 +48,8 @@ class SupabaseDouble:
     faults : Faults                       what goes wrong
     buckets : Buckets, tables : Tables    what is kept, for a test to look at
     requests : list of (route, path)      every request so far
+    watch : callable or None              called with ('before' or 'after', route) around the work
+    gate : threading.Event                while it is clear, requests wait
     """
 
     def __init__(self, *, global_limit: int = GLOBAL_LIMIT) -> None:
@@ -59,6 +62,10 @@ class SupabaseDouble:
         self.buckets = Buckets(self.faults, global_limit)
         self.tables = Tables(self.secret)
         self.requests: list[tuple[str, str]] = []
+        self.watch: Callable[[str, str], None] | None = None
+        self.gate = threading.Event()
+        self.gate.set()
+        self._late: list[tuple[Request, str]] = []
         self._storage = StorageRoutes(self.buckets, self.secret)
         self._server: _Server | None = None
         self._thread: threading.Thread | None = None
@@ -120,6 +127,9 @@ class SupabaseDouble:
         """The response, or None for a connection that ends without one."""
         if fault is not None and fault.kind == "drop_before":
             return None
+        if fault is not None and fault.kind == "late":
+            self._late.append((request, route))
+            return None
         if fault is not None and fault.kind == "hang":
             fault.let_go.wait(30)
             return None
@@ -127,8 +137,20 @@ class SupabaseDouble:
             return Answer(
                 fault.status, fault.body.encode(), {"content-type": _TYPICAL, **fault.headers}
             )
+        self._tell("before", route)
         found = self._work(request, route)
+        self._tell("after", route)
         return None if fault is not None and fault.kind == "drop_after" else found
+
+    def catch_up(self) -> list[int]:
+        """Do the requests that were late, now; their HTTP statuses."""
+        late, self._late = self._late, []
+        return [self._work(request, route).status for request, route in late]
+
+    def _tell(self, moment: str, route: str) -> None:
+        self.gate.wait(30)
+        if self.watch is not None:
+            self.watch(moment, route)
 
     def _work(self, request: Request, route: str) -> Answer:
         known = (self.service_key, self.anon_key, self.expired_key)

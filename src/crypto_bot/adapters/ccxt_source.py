@@ -105,6 +105,10 @@ class CcxtSource:
         # A row without a price is a span without a trade: no candle.
         return [_bar(row) for row in rows if None not in row[:5]]
 
+    async def server_time_ns(self) -> int:
+        """The exchange's clock, UTC ns; DataError or Retryable where it does not tell."""
+        return int(await self._ask(self._exchange.fetch_time)) * _MILLISECOND_NS
+
     async def close(self) -> None:
         """Free the connections."""
         await self._exchange.close()

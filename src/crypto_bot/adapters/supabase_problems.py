@@ -37,7 +37,7 @@ class Problem:
     @property
     def may_pass(self) -> bool:
         """Whether the same request may succeed later."""
-        return self.status == 0 or self.status == 429 or self.status >= 500
+        return self.status in _MAY_PASS or self.status >= 500
 
 
 def possible_failures() -> tuple[type[Exception], ...]:
@@ -102,6 +102,8 @@ def rule_of(problem: Problem, host: str) -> tuple[type[CryptoBotError], str]:
         return Taken, "the key must be free, was taken; it is never overwritten"
     if problem.status in _OTHER:
         return StorageError, _OTHER[problem.status]
+    if problem.status in (408, 423):
+        return Unanswered, "the object must be free for a moment, was locked; try again"
     if problem.status == 429:
         return Unanswered, "the server must take requests, had too many; try again in a minute"
     if problem.status >= 500:
@@ -111,6 +113,8 @@ def rule_of(problem: Problem, host: str) -> tuple[type[CryptoBotError], str]:
     return StorageError, "the server must accept the request, refused it; see its words"
 
 
+_MAY_PASS = (0, 408, 423, 429)
+"""No answer, too slow, locked by another request, too many; and every 5xx."""
 _NO_BUCKET = (
     "the bucket must exist and be seen by this key, was not found; create it (private) in the "
     "project's Storage page or set ml_integration.supabase.bucket, and check that "

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import math
 import re
 import time
 import uuid
@@ -39,6 +40,7 @@ _LOG = logging.getLogger(__name__)
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _PAGE = 1_000
 _REMOVED_AT_ONCE = 200
+_BUCKET_SEEN_S = 30.0
 _FOREVER = "31536000"
 _SLOWEST_BYTES_S = 10_000
 _TYPES = {".json": "application/json", ".txt": "text/plain;charset=UTF-8"}
@@ -71,7 +73,7 @@ class SupabaseStore:
     -----
     Every method raises SupabaseRefused (a ConfigError and a StorageError) for a wrong key or bucket
     and StorageError where the service fails at every attempt. The bucket is looked for once, before
-    the first request: the service answers a list of a missing bucket with nothing.
+    the first request, and again where a list is empty: that is the answer for a missing one, too.
     """
 
     def __init__(
@@ -98,7 +100,7 @@ class SupabaseStore:
         self._service = SupabaseService(
             url, key, timeout_s=timeout_s, client=client, retries=retries, wait=wait
         )
-        self._is_there = False
+        self._seen_at = -math.inf
 
     @property
     def where(self) -> str:
@@ -230,9 +232,9 @@ class SupabaseStore:
     def _files(self) -> Any:
         return self._client.from_(self._bucket)
 
-    def _find_bucket(self) -> None:
-        """Once: a list of a missing bucket is empty, and an anon key sees no bucket at all."""
-        if self._is_there:
+    def _find_bucket(self, within_s: float = math.inf) -> None:
+        """Look unless it was seen so recently: a list of a missing bucket is empty, no error."""
+        if time.monotonic() - self._seen_at < within_s:
             return
         from pydantic import ValidationError
 
@@ -243,7 +245,7 @@ class SupabaseStore:
                     _LOG.warning("%s is public: anyone can read the models in it", self.where)
 
         self._service.ask(call, f"looking for bucket {self._bucket!r}")
-        self._is_there = True
+        self._seen_at = time.monotonic()
 
     def _park(self, key: str, content: bytes, marks: dict[str, str]) -> str:
         """Upload below tmp/, each attempt under a name of its own: no two can meet."""
@@ -336,7 +338,10 @@ class SupabaseStore:
                 raise TypeError("a list must be of entries")
             return rows
 
-        return self._service.ask(call, f"listing {folder or 'the bucket'}")
+        rows = self._service.ask(call, f"listing {folder or 'the bucket'}")
+        if not rows:
+            self._find_bucket(_BUCKET_SEEN_S)
+        return rows
 
     def _remove(self, paths: Sequence[str]) -> int:
         """Delete and count what was there."""

@@ -7,7 +7,13 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from crypto_bot.backtest.command import CommandParser, Handler, run_command, shared_options
+from crypto_bot.backtest.command import (
+    CommandParser,
+    Handler,
+    run_command,
+    shared_options,
+    show_examples,
+)
 from crypto_bot.backtest.search_options import (
     OPTIMIZE_EXAMPLE,
     SWEEP_EXAMPLE,
@@ -24,6 +30,11 @@ _EXAMPLES = """examples:
 
 exit codes: 0 done, 1 failed, 2 bad usage or configuration
 """
+_LINES = {
+    "run": "run --pairs BTC/USDT --strategies trend_bot --timeframes 1h",
+    "continuous": "continuous --once --pairs BTC/USDT",
+    "view": "view --strategy trend_bot",
+}
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -43,6 +54,7 @@ def build_parser() -> argparse.ArgumentParser:
         *(_add_sweep, _add_view, _add_optimize),
     ):
         add(commands, shared)
+    show_examples(commands, parser.prog, _LINES)
     return parser
 
 

@@ -51,6 +51,17 @@ def shared_options() -> CommandParser:
     return parser
 
 
+def show_examples(commands: Any, program: str, lines: Mapping[str, str]) -> None:
+    """End each command's help with a line that runs, unless it has an ending of its own.
+
+    `lines` holds what follows the program's name, by command.
+    """
+    for name, line in lines.items():
+        parser = commands.choices[name]
+        if parser.epilog is None:
+            parser.epilog = f"example: {program} {line}"
+
+
 def run_command(
     parser: argparse.ArgumentParser,
     arguments: Sequence[str] | None,

@@ -13,6 +13,7 @@ from crypto_bot.backtest.command import Handler, Result, complain, say
 from crypto_bot.backtest.downloading import refresh_store
 from crypto_bot.backtest.loop.lease import holding
 from crypto_bot.backtest.loop.running import run_loop
+from crypto_bot.backtest.own_slippage import charged, slippage_notes
 from crypto_bot.backtest.results import VIEWED_FILES, rank_results, result_files, summarise
 from crypto_bot.backtest.schedule import repeat, stopped_by_signals
 from crypto_bot.backtest.search_command import optimize_strategy, refuse_search_options, sweep
@@ -31,6 +32,7 @@ from crypto_bot.backtest.workbench import Workbench, open_workbench
 from crypto_bot.config import get_integration_config_template, load_settings
 from crypto_bot.core.errors import CryptoBotError, NotPromoted, StorageError
 from crypto_bot.core.files import write_file, write_json
+from crypto_bot.core.timeframes import SteadyClock
 
 FOLDERS = ("data/ml_training", "local_models", "out/backtests", "out/opt", "config")
 DEFAULT_PAIRS = DefaultPairs(("BTC/USDT", "ETH/USDT", "SOL/USDC"))
@@ -72,19 +74,23 @@ def _make(folder: Path) -> None:
 def integrated(options: argparse.Namespace) -> tuple[int, Result]:
     """The whole loop: once, or every refresh interval until SIGTERM."""
     with open_workbench(
-        options.config, log="integrated_backtest", verbose=options.verbose
+        options.config,
+        log="integrated_backtest",
+        verbose=options.verbose,
+        clock=None if options.once else SteadyClock(),
     ) as bench:
         say(options, *bench.start_lines())
         if options.once:
             with holding(bench.journal, bench.settings):
                 return _one_turn(options, bench)
-        return 0, run_loop(
+        result = run_loop(
             bench,
             stopped_by_signals(),
             data=options.data,
             symbols=options.symbols,
             announce=lambda line: say(options, line),
         )
+        return result["exit_code"], result
 
 
 def _one_turn(options: argparse.Namespace, bench: Workbench) -> tuple[int, Result]:
@@ -167,6 +173,8 @@ def _backtest(
     )
     say(options, describe(universe), *universe.notes, *funding_note(universe))
     run_id = bench.journal.start_run("backtest", bench.settings, is_simulated=universe.is_simulated)
+    bench = charged(bench, run_id, universe)
+    say(options, *slippage_notes(bench))
     folder = results_folder(bench.settings, universe.is_simulated)
     try:
         swept = run_sweep(

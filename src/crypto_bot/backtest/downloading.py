@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from crypto_bot.config import Settings
 from crypto_bot.core.files import write_json
@@ -15,6 +15,19 @@ from crypto_bot.market import BarStore, DownloadOutcome, ExchangeUnreachable
 
 _UNFINISHED = "download.json"
 _ORIGIN = "origin.json"
+
+
+class Origin(NamedTuple):
+    """Which exchange filled a store, and at which timeframe."""
+
+    name: str
+    timeframe: str
+
+
+def downloaded_from(store: BarStore) -> Origin | None:
+    """The exchange whose candles are in the store; None for files and simulations."""
+    origin = _read(store.root / _ORIGIN)
+    return Origin(origin["exchange"], origin["timeframe"]) if origin else None
 
 
 def is_unfinished(store: BarStore) -> bool:

@@ -6,7 +6,13 @@ import argparse
 import sys
 from collections.abc import Mapping, Sequence
 
-from crypto_bot.backtest.command import CommandParser, Handler, run_command, shared_options
+from crypto_bot.backtest.command import (
+    CommandParser,
+    Handler,
+    run_command,
+    shared_options,
+    show_examples,
+)
 
 _EXAMPLES = """examples:
   python -m crypto_bot.backtest.integrated_cli setup
@@ -16,6 +22,13 @@ _EXAMPLES = """examples:
 exit codes: 0 done (also when nothing was promoted), 1 failed, 2 bad usage or configuration,
 3 nothing promoted and --require-promotion given
 """
+_LINES = {
+    "setup": "setup",
+    "integrated": "integrated --once --data ../my-candles",
+    "backtest-only": "backtest-only --symbols BTC/USDT",
+    "ml-training": "ml-training --symbols BTC/USDT ETH/USDT",
+    "validate": "validate --symbols BTC/USDT --json",
+}
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -69,6 +82,7 @@ def build_parser() -> argparse.ArgumentParser:
         command.add_argument(
             "--symbols", nargs="+", metavar="SYMBOL", help="restrict to these pairs"
         )
+    show_examples(commands, parser.prog, _LINES)
     return parser
 
 

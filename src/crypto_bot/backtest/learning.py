@@ -410,7 +410,17 @@ def publish(
         bench.journal.model_event(run_id, symbol, version, "promoting")
         registry.promote(symbol, version, verdict.to_dict(), run_id=run_id)
         bench.journal.model_event(run_id, symbol, version, "promoted")
+    _keep_newest(bench, registry, symbol, run_id)
     return version
+
+
+def _keep_newest(bench: Workbench, registry: ModelRegistry, symbol: str, run_id: str) -> None:
+    """Retention as configured; what this run published stays, or its resumption would publish twice."""
+    kept = bench.settings.registry.versions_kept
+    if kept == 0:
+        return
+    for version in registry.keep_newest(symbol, kept, spare_run_id=run_id, run_id=run_id):
+        bench.journal.model_event(run_id, symbol, version, "removed")
 
 
 def _was_promoted(registry: ModelRegistry, symbol: str, version: str, run_id: str) -> bool:

@@ -10,12 +10,11 @@ import numpy as np
 
 from crypto_bot.backtest.candles import Universe
 from crypto_bot.backtest.examined import Learned
-from crypto_bot.backtest.recipes import card_exits
 from crypto_bot.backtest.rehearsal import Trader
+from crypto_bot.backtest.serving import load_champion
 from crypto_bot.backtest.workbench import Workbench
 from crypto_bot.core import TRADE
 from crypto_bot.core.arrays import PerTrade
-from crypto_bot.core.timeframes import time_of
 from crypto_bot.engine import ExitOptions
 from crypto_bot.strategies import get_strategy
 from crypto_bot.trading import ModelDecisions, StrategyDecisions, TradedSymbol, expected_trades
@@ -49,21 +48,19 @@ def champion_trader(bench: Workbench, universe: Universe, hold_out_ns: int) -> T
     version = registry.champion(POOLED)
     if version is None:
         return None
-    predictor, card = registry.load(POOLED, version)
-    trained_until_ns = time_of(card.data_end)
-    if card.timeframe != universe.timeframe or trained_until_ns > hold_out_ns:
+    served = load_champion(bench, POOLED, version, is_simulated=universe.is_simulated)
+    trained_until_ns = served.maker.trained_until_ns
+    if served.card.timeframe != universe.timeframe or (trained_until_ns or 0) > hold_out_ns:
         return None
-    maker = ModelDecisions(
-        predictor,
-        threshold=card.thresholds["open"],
-        allow_short=bench.sizing.allow_short,
-        trained_until_ns=trained_until_ns,
-        thresholds=card.thresholds,
-    )
     why = f"nothing new was promoted; champion {version} of an earlier turn trades"
-    exits = card_exits(bench, card)
     return Trader(
-        f"{card.model_type} {version}", card.timeframe, maker, exits, True, why, version=version
+        f"{served.card.model_type} {version}",
+        served.card.timeframe,
+        served.maker,
+        served.exits,
+        True,
+        why,
+        version=version,
     )
 
 

@@ -21,6 +21,8 @@ from crypto_bot.backtest.downloading import refresh_store
 from crypto_bot.backtest.examined import Examined, Learned
 from crypto_bot.backtest.gpu_accelerator import log_gpu_use
 from crypto_bot.backtest.learning import conclude, examine
+from crypto_bot.backtest.own_slippage import charged, slippage_notes
+from crypto_bot.backtest.promises import keep_promises
 from crypto_bot.backtest.recipes import AnyRecipe, recipes
 from crypto_bot.backtest.rehearsal import Rehearsal, Trader, rehearse
 from crypto_bot.backtest.schedule import Stopped
@@ -159,7 +161,7 @@ def run_turn(
     run_id, is_resumed = _start_or_resume(bench, asked)
     try:
         outcome = _turn(bench, run_id, is_resumed, asked)
-        summary = write_outcome(bench, outcome)
+        summary = write_outcome(charged(bench, run_id, outcome.universe), outcome)
     except (KeyboardInterrupt, Stopped):
         bench.journal.finish_run(run_id, "interrupted")
         raise
@@ -207,7 +209,9 @@ def _turn(bench: Workbench, run_id: str, is_resumed: bool, asked: _Asked) -> Tur
         )
         _describe(bench, run_id, universe)
         step.finish({"until_ns": universe.end_ns})
-    for line in (describe(universe), *universe.notes):
+    bench = charged(bench, run_id, universe)
+    notes = (*universe.notes, *slippage_notes(bench))
+    for line in (describe(universe), *notes):
         announce(line)
     hold_out_ns = hold_out_start(universe, bench.settings.validation.holdout_frac)
     with watch.step("sweep", "backtests of every strategy"):
@@ -216,6 +220,7 @@ def _turn(bench: Workbench, run_id: str, is_resumed: bool, asked: _Asked) -> Tur
         learned, not_trained = _learn(bench, universe, run_id, hold_out_ns, asked)
         if bench.settings.monitoring.monitor_gpu_utilization:
             log_gpu_use()
+    keep_promises(folder, learned)
     trader = choose_trader(bench, universe, swept, learned, hold_out_ns)
     with watch.step("paper", f"paper trading of the hold-out: {trader.name}"):
         rehearsal = rehearse(
@@ -238,7 +243,7 @@ def _turn(bench: Workbench, run_id: str, is_resumed: bool, asked: _Asked) -> Tur
         watch.seconds,
         is_resumed,
         peak_memory_mb() if bench.settings.monitoring.track_memory_usage else None,
-        (*universe.notes, *dict.fromkeys(note for model in learned for note in model.left_out)),
+        (*notes, *dict.fromkeys(note for model in learned for note in model.left_out)),
         reused(universe),
         not_trained,
     )

@@ -20,6 +20,7 @@ from crypto_bot.config.guide import SupabaseSettings
 from crypto_bot.core.errors import ConfigError
 from crypto_bot.core.timeframes import Clock, SystemClock
 from crypto_bot.engine import CostOptions, ExitOptions, SizingOptions
+from crypto_bot.feedback import SlippageEstimate
 from crypto_bot.journal import Journal
 from crypto_bot.kernel_cache import kernels_were_cached
 from crypto_bot.registry import FolderStore, ModelRegistry, ObjectStore, Signer
@@ -46,6 +47,8 @@ class Workbench:
     gpu: Mapping[str, Any]
     log: Path
     clock: Clock = field(default_factory=SystemClock)
+    slippage: SlippageEstimate | None = None
+    """Of our own fills, charged instead of the configured one; see `own_slippage.charged`."""
 
     def registry_of(self, is_simulated: bool) -> ModelRegistry:
         """Models that learned from an invented market never stand beside those of a real one."""
@@ -54,7 +57,10 @@ class Workbench:
     @property
     def costs(self) -> CostOptions:
         """Fees, slippage and venue limits of every fill."""
-        return self.settings.costs.of(CostOptions)
+        costs = self.settings.costs.of(CostOptions)
+        if self.slippage is None or not self.slippage.is_usable:
+            return costs
+        return costs.replace(slippage_frac=self.slippage.charged_frac)
 
     @property
     def exits(self) -> ExitOptions:

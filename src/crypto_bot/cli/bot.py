@@ -21,7 +21,8 @@ _HELP = """usage: crypto-bot COMMAND [options]
   status                                                    what runs, serves and waits
   doctor                                                    is everything here that is needed
 
-`crypto-bot COMMAND --help` explains one. Example: crypto-bot integrated --once --data ./candles
+`crypto-bot COMMAND --help` explains one; `crypto-bot --print-completion bash` (zsh, tcsh, fish) prints
+the shell's completion. Example: crypto-bot integrated --once --data ./candles
 """
 _EXAMPLES = """examples:
   crypto-bot status
@@ -69,6 +70,15 @@ def _handlers() -> Mapping[str, Handler]:
     return OBSERVING_COMMANDS
 
 
+def completion_parser() -> argparse.ArgumentParser:
+    """Every command of every part as one command line, for the shell's completion."""
+    from crypto_bot.backtest.cli import build_parser as backtest
+    from crypto_bot.backtest.integrated_cli import build_parser as integrated
+    from crypto_bot.cli.completion import joined_parser
+
+    return joined_parser("crypto-bot", "The workbench.", [integrated(), backtest(), build_parser()])
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point; hands the line to the module that owns the command."""
     words = list(sys.argv[1:] if arguments is None else arguments)
@@ -80,6 +90,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         print(f"crypto-bot {__version__}")
         return 0
+    if words[0].startswith("--print-completion"):
+        completion_parser().parse_args(words)
     if any(word in _COMMANDS["observing"] for word in words):
         return run_command(build_parser(), words, _handlers)
     if any(word in _COMMANDS["backtest"] for word in words):

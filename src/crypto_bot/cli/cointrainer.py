@@ -12,16 +12,18 @@ from typing import Any
 from crypto_bot import __version__
 from crypto_bot.backtest.command import CommandParser, Handler, run_command, shared_options
 from crypto_bot.cli.completion import add_completion
-from crypto_bot.cli.registry_parsers import add_registry_commands
+from crypto_bot.cli.registry_parsers import add_doctor, add_registry_commands
 from crypto_bot.cli.simulation_parsers import add_simulation_commands
 from crypto_bot.cli.training_parsers import add_training_commands
 
 _EXAMPLES = """examples:
   cointrainer csv-train --file btc.csv --symbol BTC/USDT --horizon 15 --hold 0.0015 --publish
+  cointrainer backtest --file btc.csv --symbol BTC/USDT --from-registry
   cointrainer registry-list --symbol BTC/USDT
   cointrainer registry-smoke --symbol BTC/USDT
 
-exit codes: 0 done, 1 failed, 2 bad usage or configuration, 130 interrupted
+exit codes: 0 done, 1 failed, 2 bad usage or configuration, 3 the gate had refused what
+should be promoted, 130 interrupted
 """
 
 
@@ -38,6 +40,7 @@ _PARTS = (
     _Part(add_training_commands, "crypto_bot.cli.training_commands", "TRAINING_COMMANDS"),
     _Part(add_simulation_commands, "crypto_bot.cli.simulation_commands", "SIMULATION_COMMANDS"),
     _Part(add_registry_commands, "crypto_bot.cli.registry_commands", "REGISTRY_COMMANDS"),
+    _Part(add_doctor, "crypto_bot.backtest.observing", "OBSERVING_COMMANDS"),
 )
 
 

@@ -53,7 +53,8 @@ def joined_parser(
     for part in parts:
         for command, (parser, about) in commands_of(part).items():
             if command not in commands.choices:
-                commands.add_parser(command, parents=[parser], add_help=False, help=about)
+                made = commands.add_parser(command, parents=[parser], add_help=False, help=about)
+                made.epilog = parser.epilog
     return joined
 
 

@@ -75,6 +75,7 @@ def registry_pointer(options: argparse.Namespace) -> tuple[int, Result]:
     registry = registry_holding(load_settings(options.config), options.symbol)
     champion = registry.champion(options.symbol)
     pointer = _pointer(registry, options.symbol)
+    original = _original(registry, options.symbol)
     key = None if pointer is None else pointer.get("key")
     slug = symbol_slug(options.symbol)
     agrees = (
@@ -89,12 +90,17 @@ def registry_pointer(options: argparse.Namespace) -> tuple[int, Result]:
         else "they differ: the log counts, LATEST.json is a copy for other programs; the next "
         "promotion or rollback writes it anew",
     )
+    if original is not None:
+        say(
+            options, f"of the original trainer, in {original['place']}:", *_original_lines(original)
+        )
     return int(not agrees), {
         "symbol": options.symbol,
         "registry": registry.where,
         "champion": champion,
         "pointer": pointer,
         "agrees": agrees,
+        "original": original,
     }
 
 
@@ -135,6 +141,30 @@ def _pointer(registry: ModelRegistry, symbol: str) -> dict[str, Any] | None:
     if not isinstance(found, dict):
         raise ModelError(f"{key} must hold a JSON object, was {type(found).__name__}")
     return found
+
+
+def _original(registry: ModelRegistry, symbol: str) -> dict[str, Any] | None:
+    """What the original trainer's pointer says in its own layout, and why its model is not loaded."""
+    from crypto_bot.registry.originals import ORIGINAL_PREFIX, load_original, read_pointer
+
+    if not registry.store.entries(ORIGINAL_PREFIX):
+        return None
+    try:
+        place, pointer = read_pointer(registry.store, symbol)
+    except ModelError as error:
+        return {"place": ORIGINAL_PREFIX, "problem": str(error)}
+    found = {"place": place, **pointer.model_dump(mode="json"), "problem": None}
+    try:
+        load_original(registry.store, symbol)
+    except ModelError as error:
+        found["problem"] = str(error)
+    return found
+
+
+def _original_lines(original: Mapping[str, Any]) -> list[str]:
+    shown = {name: value for name, value in original.items() if name not in ("place", "problem")}
+    problem = original["problem"]
+    return [json.dumps(shown, indent=2), f"not usable here: {problem}" if problem else "readable"]
 
 
 def _ranking_lines(symbol: str, ranked: Sequence[VersionSummary]) -> list[str]:

@@ -53,6 +53,22 @@ def add_registry_commands(commands: Any, parents: Sequence[argparse.ArgumentPars
     _add_keys(made["keys"])
 
 
+def add_doctor(commands: Any, parents: Sequence[argparse.ArgumentParser]) -> None:
+    """Add `doctor`, the same as that of `crypto-bot`."""
+    about = "check configuration, exchange, registry, GPU and more; say what mends it"
+    parser = commands.add_parser(
+        "doctor",
+        parents=parents,
+        help=about,
+        description=about,
+        epilog="example: cointrainer doctor --offline",
+    )
+    parser.add_argument("--offline", action="store_true", help="ask no network")
+    parser.add_argument(
+        "--timeout", type=float, default=20.0, metavar="SECONDS", help="of one check (default: 20)"
+    )
+
+
 def _command(
     commands: Any, parents: Sequence[argparse.ArgumentParser], name: str
 ) -> argparse.ArgumentParser:

@@ -87,8 +87,8 @@ def _once(options: argparse.Namespace, settings: Settings) -> tuple[int, Result]
         )
         if file_sha256(Path(options.file)) != digest:
             raise DataError(f"{options.file} must not change while it is read, did; try again")
-        say(options, f"{bars.symbol} {bars.timeframe}: {quality.summary()}")
         run_id = start_or_resume(bench, KIND, **identity)
+        say(options, f"{bars.symbol} {bars.timeframe}: {quality.summary()}")
         try:
             summary = _turn(bench, bars[-options.limit_rows :], options, run_id)
         except CryptoBotError as error:

@@ -189,7 +189,9 @@ class MLIntegration(Section):
     auto_retrain: bool = Field(default=True, description="train again when the interval has passed")
     retrain_interval_hours: float = Field(default=24, gt=0, description="hours between trainings")
     cointrainer_path: str = Field(
-        default="cointrainer", min_length=1, description="trainer executable the status looks for"
+        default="cointrainer",
+        min_length=1,
+        description="who trains: cointrainer is our own process pool, another executable a separate process",
     )
     supabase: SupabaseSettings = Field(default=SupabaseSettings(), description="model store")
     features: LabelSettings = Field(default=LabelSettings(), description="label")

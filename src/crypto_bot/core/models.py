@@ -40,7 +40,7 @@ class ModelCard(Options):
     feature_names: tuple[str, ...] = Field(min_length=1)
     feature_definitions: dict[str, str] = {}
     feature_settled_bars: int = Field(
-        ge=0, description="bars after which every feature has forgotten its start"
+        ge=0, le=10_000_000, description="bars after which every feature has forgotten its start"
     )
     classes: tuple[int, ...] = Field(min_length=2)
     label: dict[str, Any] = Field(description="definition of the label: name and options")
@@ -67,8 +67,9 @@ def require_schema(feature_names: Sequence[str], predictor: Predictor) -> None:
     given, wanted = tuple(feature_names), predictor.feature_names
     if given == wanted:
         return
-    lacking = [name for name in wanted if name not in given]
-    extra = [name for name in given if name not in wanted]
+    known, asked = set(wanted), set(given)
+    lacking = [name for name in wanted if name not in asked]
+    extra = [name for name in given if name not in known]
     raise ModelError(
         f"features must be the model's {len(wanted)} in order, lacked {lacking}, had extra {extra}"
         + ("" if lacking or extra else ", order differs")

@@ -43,6 +43,7 @@ from crypto_bot.feedback.remedies import (
     Remedies,
     carry_out,
     decide,
+    resting,
     size_wanted,
     strongest,
 )
@@ -101,6 +102,7 @@ __all__ = [
     "new_detector",
     "recommend",
     "record_feedback",
+    "resting",
     "score_track",
     "scores_of",
     "shift_word",

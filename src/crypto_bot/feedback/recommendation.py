@@ -9,6 +9,7 @@ from typing import Any
 from crypto_bot.feedback.agreement import Agreement
 from crypto_bot.feedback.evidence import Action, Finding, WatchOptions
 from crypto_bot.feedback.expectation import ExpectationReport
+from crypto_bot.feedback.expected_trades import TradeGaps
 from crypto_bot.feedback.remedies import strongest
 from crypto_bot.feedback.shifts import Shift
 from crypto_bot.feedback.watching import Look
@@ -68,6 +69,7 @@ def look_record(
         "acted": None if look.acted is None else look.acted._asdict(),
         "calibration": None if look.calibration is None else asdict(look.calibration),
         "score": _score_record(look),
+        "trades": _gaps_record(look.gaps),
         "findings": [finding_record(found) for found in look.findings],
     }
 
@@ -139,6 +141,18 @@ def _score_record(look: Look) -> dict[str, Any] | None:
         "alarms_ns": [int(track.time_ns[place]) for place in track.alarms],
         "recoveries_ns": [int(track.time_ns[place]) for place in track.recoveries],
         "has_fallen": track.has_fallen,
+    }
+
+
+def _gaps_record(gaps: TradeGaps | None) -> dict[str, Any] | None:
+    """Each closed trade's return beside what was expected at its entry."""
+    if gaps is None:
+        return None
+    return {
+        "mean_gap": gaps.mean_gap,
+        "standard_error": gaps.standard_error,
+        "expected": [float(f"{value:.6g}") for value in gaps.expected],
+        "realised": [float(f"{value:.6g}") for value in gaps.realised],
     }
 
 

@@ -19,6 +19,7 @@ PRECEDENCE = (
 """Mildest first. Of the three that change positions the strongest wins; retraining goes beside them."""
 ESCALATES_AFTER_NS = DAY_NS
 """Results still worse than promised this long after shrinking: a new model is trained."""
+RETRAINS_AGAIN_AFTER_NS = DAY_NS
 NORMAL_SIZE = 1.0
 
 
@@ -70,8 +71,8 @@ class Remedies(Protocol):
         """No new entries from now on, until `shrink` is asked for again."""
         ...
 
-    def retrain(self, alarm: int, reason: str) -> str:
-        """Ask for a new model, once per alarm number."""
+    def retrain(self, alarm: int, reason: str) -> str | None:
+        """Ask for a new model, once per alarm number; None: the alarm stays open until it is trained."""
         ...
 
     def roll_back(self, version: str, reason: str) -> str:
@@ -88,11 +89,13 @@ class Plan:
     to_raise : tuple[Finding, ...]     no standing alarm says it yet
     to_clear : tuple[Alarm, ...]       their reason was missing at this look and the one before
     action : Action                    the strongest of everything that then stands
+    present : frozenset of str         alarm kinds whose reason was found
     """
 
     to_raise: tuple[Finding, ...]
     to_clear: tuple[Alarm, ...]
     action: Action
+    present: frozenset[str]
 
 
 def strongest(actions: Collection[Action | str]) -> Action:
@@ -108,6 +111,7 @@ def decide(
     *,
     now_ns: int,
     missing_before: Collection[str] = (),
+    resting: Collection[str] = (),
 ) -> Plan:
     """Findings and the alarms that stand: what is raised, what is cleared, what is done.
 
@@ -117,6 +121,7 @@ def decide(
     standing : its alarms that are open or acted on, not cleared
     now_ns : int                the look's time
     missing_before : alarm kinds whose reason was already missing at the look before
+    resting : alarm kinds that are not raised again yet, see `resting`
 
     Notes
     -----
@@ -125,19 +130,39 @@ def decide(
     """
     wanted = {finding.alarm_kind: finding for finding in findings}
     shrunk = next((a for a in standing if a.kind == _SHRUNK), None)
-    is_old = shrunk is not None and now_ns - shrunk.raised_at_ns >= ESCALATES_AFTER_NS
+    is_old = shrunk is not None and now_ns - _since(shrunk) >= ESCALATES_AFTER_NS
     if is_old and _SHRUNK in wanted:
         more = replace(wanted[_SHRUNK], action=Action.RETRAIN)
         wanted[more.alarm_kind] = more
     known = {alarm.kind for alarm in standing}
-    to_raise = tuple(finding for kind, finding in wanted.items() if kind not in known)
+    quiet = known.union(resting)
+    to_raise = tuple(finding for kind, finding in wanted.items() if kind not in quiet)
     missing = [alarm for alarm in standing if alarm.kind not in wanted]
     to_clear = tuple(alarm for alarm in missing if alarm.kind in missing_before)
     kept = [alarm.action for alarm in standing if alarm not in to_clear]
-    return Plan(to_raise, to_clear, strongest([*(f.action for f in to_raise), *kept]))
+    action = strongest([*(finding.action for finding in to_raise), *kept])
+    return Plan(to_raise, to_clear, action, frozenset(wanted))
+
+
+def _since(alarm: Alarm) -> int:
+    """The look that raised it: on a replayed stretch not the time at which it was written."""
+    return int(alarm.detail.get("time_ns", alarm.raised_at_ns))
 
 
 _SHRUNK = f"{FindingKind.WORSE_THAN_PROMISED.value}:{Action.SHRINK.value}"
+
+
+def resting(alarms: Sequence[Alarm], now_ns: int) -> frozenset[str]:
+    """Kinds for which a new model was asked for within a day: it may not have helped.
+
+    `alarms` are those of the version in service, cleared ones too. Without this rest a model that
+    the gate refuses would be trained again at every look.
+    """
+    return frozenset(
+        alarm.kind
+        for alarm in alarms
+        if alarm.action == Action.RETRAIN and now_ns - _since(alarm) < RETRAINS_AGAIN_AFTER_NS
+    )
 
 
 def size_wanted(standing: Sequence[Alarm], shrink_to_frac: float) -> float:
@@ -177,7 +202,9 @@ def carry_out(
     waiting = [alarm for alarm in standing if alarm.status == "open"]
     for alarm in waiting:
         if alarm.action == Action.RETRAIN:
-            book.alarm_acted(alarm.number, remedies.retrain(alarm.number, _reason(alarm)))
+            done = remedies.retrain(alarm.number, _reason(alarm))
+            if done is not None:
+                book.alarm_acted(alarm.number, done)
     back = [alarm for alarm in waiting if alarm.action == Action.ROLL_BACK]
     for alarm in back:
         outcome = remedies.roll_back(str(alarm.detail.get("version", "")), _reason(alarm))

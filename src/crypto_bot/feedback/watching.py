@@ -23,6 +23,7 @@ from crypto_bot.feedback.expectation import (
     ExpectationReport,
     compare_with_expectation,
 )
+from crypto_bot.feedback.expected_trades import TradeGaps, trade_gaps
 from crypto_bot.feedback.live_score import ScoreTrack, new_detector, score_track
 from crypto_bot.feedback.shifts import FEWEST_EFFECTIVE_ROWS, Shift, effective_rows, shifts
 
@@ -56,6 +57,7 @@ class Look(NamedTuple):
     expectation: ExpectationReport
     score: ScoreTrack | None
     findings: tuple[Finding, ...]
+    gaps: TradeGaps | None = None
 
 
 def watch(evidence: LiveEvidence, options: WatchOptions | None = None) -> tuple[Finding, ...]:
@@ -95,7 +97,8 @@ def take_a_look(evidence: LiveEvidence, options: WatchOptions | None = None) -> 
     expectation = _expectation(evidence, settings)
     detector = new_detector(settings.score_detector, settings.detector_delta)
     score = score_track(evidence.trades, evidence.expected, detector)
-    look = Look(features, predictions, acted, decay, expectation, score, ())
+    gaps = trade_gaps(evidence.trades, evidence.expected)
+    look = Look(features, predictions, acted, decay, expectation, score, (), gaps)
     return look._replace(findings=tuple(_findings(evidence, look, settings)))
 
 

@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, insert, update
+from sqlalchemy import Connection, insert, text, update
 
 from crypto_bot.core.errors import DataError
 from crypto_bot.journal import tables
 from crypto_bot.journal.ledger import Ledger, matching
+
+_IS_OPEN = text("status = 'open'")
+"""In these very words: only so does the partial index answer, however many alarms have ended."""
 
 
 class AlarmStatus(StrEnum):
@@ -56,9 +59,7 @@ class AlarmLedger(Ledger):
             "raised_at_ns": self._clock.now_ns(),
             "ended_at_ns": None,
         }
-        same = matching(
-            tables.alarms, {"symbol": symbol, "kind": kind, "status": AlarmStatus.OPEN.value}
-        )
+        same = matching(tables.alarms, {"symbol": symbol, "kind": kind}).where(_IS_OPEN)
         with self._writing() as connection:
             if connection.execute(same).first() is None:
                 connection.execute(insert(tables.alarms), [row])
@@ -81,9 +82,9 @@ class AlarmLedger(Ledger):
 
     def open_alarms(self, symbol: str | None = None, action: str | None = None) -> list[Alarm]:
         """Alarms that still ask for their action, oldest first."""
-        where = {"status": AlarmStatus.OPEN.value, "symbol": symbol, "action": action}
-        query = matching(tables.alarms, where).order_by(tables.alarms.c.number)
-        return [_alarm(row) for row in self._read(query)]
+        query = matching(tables.alarms, {"symbol": symbol, "action": action}).where(_IS_OPEN)
+        # Sorted here: asked for the order of numbers, SQLite walks all alarms that ever were.
+        return sorted((_alarm(row) for row in self._read(query)), key=lambda alarm: alarm.number)
 
     def alarm_acted(self, number: int, outcome: str) -> None:
         """Write down what the action came to; again, as a resumed run does, changes nothing.

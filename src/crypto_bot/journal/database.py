@@ -1,4 +1,4 @@
-"""Opening the database: pragmas, schema version, and its errors in our words."""
+"""Opening the database: which kind it is, SQLite's settings, one transaction at a time."""
 
 from __future__ import annotations
 
@@ -9,23 +9,17 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, insert, inspect, select
+from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import (
-    ArgumentError,
-    DBAPIError,
-    IntegrityError,
-    NoSuchModuleError,
-    StatementError,
-)
+from sqlalchemy.exc import ArgumentError
 from sqlalchemy.pool import StaticPool
 
-from crypto_bot.core.errors import ConfigError, CryptoBotError, MissingExtra, StorageError
-from crypto_bot.journal import tables
+from crypto_bot.core.errors import ConfigError, StorageError
+from crypto_bot.journal import faults
+from crypto_bot.journal.faults import shown, storage_errors
+from crypto_bot.journal.postgresql import postgresql_engine
 from crypto_bot.journal.records import to_json
-
-BUSY_S = 30.0
-"""How long a writer waits for another process's transaction."""
+from crypto_bot.journal.schema import require_schema
 
 
 class Durability(StrEnum):
@@ -59,10 +53,12 @@ def database_url(location: str | Path) -> URL:
 
 def open_database(url: URL, durability: Durability, now_ns: int) -> Engine:
     """An engine on a database that holds our schema, made on first use."""
-    engine = _sqlite(url, durability) if url.get_backend_name() == "sqlite" else _postgresql(url)
+    engine = (
+        _sqlite(url, durability) if url.get_backend_name() == "sqlite" else postgresql_engine(url)
+    )
     try:
         with storage_errors(url), writing(engine) as connection:
-            _require_schema(connection, url, now_ns)
+            require_schema(connection, url, now_ns)
     except BaseException:
         engine.dispose()
         raise
@@ -76,29 +72,6 @@ def writing(engine: Engine) -> Iterator[Connection]:
         yield connection
 
 
-@contextmanager
-def storage_errors(url: URL) -> Iterator[None]:
-    """Turn the driver's errors into StorageError naming the database and the way out."""
-    try:
-        yield
-    except IntegrityError:
-        raise
-    except DBAPIError as error:
-        raise StorageError(_explain(str(error.orig), url)) from error
-    except StatementError as error:
-        # A value refused by to_json on its way into a statement: our own error, wrapped.
-        if isinstance(error.orig, CryptoBotError):
-            raise error.orig from None
-        raise
-
-
-def shown(url: URL) -> str:
-    """The database's name for people: the file, or the URL with its password masked."""
-    if url.get_backend_name() == "sqlite":
-        return url.database or ":memory:"
-    return url.render_as_string(hide_password=True)
-
-
 def _sqlite(url: URL, durability: Durability) -> Engine:
     in_memory = url.database in (None, "", ":memory:")
     more: dict[str, Any] = {"poolclass": StaticPool} if in_memory else {}
@@ -107,14 +80,14 @@ def _sqlite(url: URL, durability: Durability) -> Engine:
     engine = create_engine(
         url,
         json_serializer=to_json,
-        connect_args={"timeout": BUSY_S, "check_same_thread": False},
+        connect_args={"timeout": faults.BUSY_S, "check_same_thread": False},
         **more,
     )
 
     @event.listens_for(engine, "connect")
     def _settings(connection: Any, _record: Any) -> None:
         connection.isolation_level = None  # we say BEGIN ourselves, see _begin
-        connection.execute(f"PRAGMA busy_timeout = {int(BUSY_S * 1000)}")
+        connection.execute(f"PRAGMA busy_timeout = {int(faults.BUSY_S * 1000)}")
         if not in_memory:
             _use_write_ahead_log(connection, url)
         connection.execute(f"PRAGMA synchronous = {durability.value}")
@@ -143,7 +116,7 @@ def _use_write_ahead_log(connection: Any, url: URL) -> None:
     """Switch the file to WAL once; the switch needs the file alone, and does not wait by itself."""
     import sqlite3
 
-    deadline = time.monotonic() + BUSY_S
+    deadline = time.monotonic() + faults.BUSY_S
     while True:
         try:
             mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
@@ -157,51 +130,3 @@ def _use_write_ahead_log(connection: Any, url: URL) -> None:
             f"{shown(url)} must be on a disk that allows a write-ahead log, was in mode {mode}; "
             "use a local disk or a PostgreSQL URL"
         )
-
-
-def _postgresql(url: URL) -> Engine:
-    try:
-        return create_engine(url, json_serializer=to_json, pool_pre_ping=True)
-    except (ModuleNotFoundError, NoSuchModuleError):
-        raise MissingExtra("psycopg", "pg") from None
-
-
-def _require_schema(connection: Connection, url: URL, now_ns: int) -> None:
-    present = set(inspect(connection).get_table_names())
-    if not present:
-        tables.metadata.create_all(connection, checkfirst=False)
-        connection.execute(
-            insert(tables.journal_schema).values(
-                version=tables.SCHEMA_VERSION, created_at_ns=now_ns
-            )
-        )
-        return
-    if tables.journal_schema.name not in present:
-        raise StorageError(
-            f"{shown(url)} must be a journal of this program, was another database with tables "
-            f"{', '.join(sorted(present)[:5])}; name another file"
-        )
-    version = connection.execute(select(tables.journal_schema.c.version)).scalar()
-    if version != tables.SCHEMA_VERSION:
-        raise StorageError(
-            f"{shown(url)} must have schema version {tables.SCHEMA_VERSION}, was {version}; "
-            "open it with the version of crypto-bot that wrote it, or name another file"
-        )
-
-
-def _explain(fault: str, url: URL) -> str:
-    name = shown(url)
-    if "not a database" in fault or "malformed" in fault or "corrupt" in fault:
-        return (
-            f"{name} must be an intact SQLite file, was damaged ({fault}); save what is readable by: "
-            f"sqlite3 {name} .recover | sqlite3 mended.sqlite, or move it away to start afresh"
-        )
-    if "unable to open" in fault or "readonly" in fault or "read-only" in fault:
-        return f"{name} must be writable, was not ({fault}); check the folder's permissions"
-    if "locked" in fault or "busy" in fault:
-        return f"{name} must be free, was held by another process for {BUSY_S:.0f} s; try again"
-    if "disk is full" in fault or "full" in fault.split():
-        return f"{name} must have room, was on a full disk; free some space and start again"
-    if url.get_backend_name() == "postgresql":
-        return f"{name} must be reachable, was not: {fault.splitlines()[0]}"
-    return f"{name} must accept this, was refused: {fault}"

@@ -11,15 +11,11 @@ from typing import Self
 from crypto_bot.core.errors import StorageError
 from crypto_bot.core.timeframes import Clock, SystemClock
 from crypto_bot.journal.alarms import AlarmLedger
-from crypto_bot.journal.database import (
-    Durability,
-    database_url,
-    open_database,
-    shown,
-    storage_errors,
-)
+from crypto_bot.journal.database import Durability, database_url, open_database
+from crypto_bot.journal.faults import shown, storage_errors
 from crypto_bot.journal.leases import LeaseLedger
 from crypto_bot.journal.messages import MessageLedger
+from crypto_bot.journal.postgresql import read_every_page
 from crypto_bot.journal.runs import RunLedger
 from crypto_bot.journal.trading import TradingLedger
 from crypto_bot.journal.trials import TrialLedger
@@ -43,13 +39,13 @@ class Journal(RunLedger, TrialLedger, TradingLedger, LeaseLedger, MessageLedger,
     ------
     ConfigError     a URL of another kind of database
     MissingExtra    a PostgreSQL URL without its driver
-    StorageError    a folder that cannot be written, a damaged file, another program's database, or a
-                    schema of another version
+    StorageError    a folder that cannot be written, a damaged file, a server that is not there,
+                    another program's database, or a schema of a newer version
 
     Notes
     -----
     Safe from several threads and several processes; a child process opens its own. Times are int64
-    UTC ns.
+    UTC ns. A journal of an older version is migrated as it opens, with every row it holds.
 
     >>> with Journal("sqlite://") as journal:
     ...     run_id = journal.start_run("demo", {"seed": 42})
@@ -90,10 +86,15 @@ class Journal(RunLedger, TrialLedger, TradingLedger, LeaseLedger, MessageLedger,
         self._engine.dispose()
 
     def require_intact(self) -> None:
-        """Read the whole database and raise StorageError where it is damaged (SQLite only)."""
-        if self._engine.dialect.name != "sqlite":
-            return
+        """Read the whole database and raise StorageError where it is damaged.
+
+        SQLite checks every page and index of the file. A PostgreSQL server compares the checksum of
+        every page of our tables as it reads them (its indexes and other tables are its own affair).
+        """
         with storage_errors(self._url), self._engine.connect() as connection:
+            if connection.dialect.name == "postgresql":
+                read_every_page(connection)
+                return
             fault = connection.exec_driver_sql("PRAGMA integrity_check").scalar()
         if fault != "ok":
             raise StorageError(

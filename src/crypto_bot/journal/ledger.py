@@ -6,14 +6,28 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import BigInteger, Connection, Engine, Select, Table, cast, func, insert, select
+from sqlalchemy import (
+    BigInteger,
+    Connection,
+    Engine,
+    Select,
+    Table,
+    bindparam,
+    cast,
+    column,
+    func,
+    insert,
+    select,
+    text,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import IntegrityError
 
 from crypto_bot.core.errors import DataError, StorageError
 from crypto_bot.core.timeframes import Clock, SystemClock
-from crypto_bot.journal.database import shown, storage_errors, writing
+from crypto_bot.journal.database import writing
+from crypto_bot.journal.faults import shown, storage_errors
 from crypto_bot.journal.records import to_json
 
 Row = dict[str, Any]
@@ -86,11 +100,16 @@ def insert_new(
 ) -> int:
     """Add the rows whose key is not there yet; gives how many that were."""
     if connection.dialect.name == "postgresql":
-        statement = postgresql.insert(table).on_conflict_do_nothing(index_elements=list(key))
-        # Its driver does not count rows of a batch; it can give them back.
-        return len(connection.execute(statement.returning(table.c[key[0]]), rows).all())
-    once = sqlite.insert(table).on_conflict_do_nothing(index_elements=list(key))
-    return int(connection.execute(once, rows).rowcount)
+        names = list(rows[0])
+        # All rows as one JSON value: several times faster than one by one, and the server counts.
+        given = func.json_populate_recordset(text(f"NULL::{table.name}"), bindparam("rows"))
+        source: Any = select(*(column(name) for name in names)).select_from(given)
+        once = postgresql.insert(table).from_select(names, source)
+        statement = once.on_conflict_do_nothing(index_elements=list(key))
+        counted = statement.execution_options(preserve_rowcount=True)
+        return int(connection.execute(counted, {"rows": to_json(rows)}).rowcount)
+    adding = sqlite.insert(table).on_conflict_do_nothing(index_elements=list(key))
+    return int(connection.execute(adding, rows).rowcount)
 
 
 def matching(table: Table, where: Mapping[str, Any]) -> Select[Any]:

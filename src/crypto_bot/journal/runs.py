@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, Select, insert, select, update
 
 import crypto_bot
 from crypto_bot.core.errors import DataError
@@ -16,7 +16,7 @@ from crypto_bot.core.timeframes import SECOND_NS
 from crypto_bot.journal import tables
 from crypto_bot.journal.ledger import Ledger, Row, matching
 from crypto_bot.journal.processes import host_name, identity, is_alive
-from crypto_bot.journal.records import Run, RunStatus, Step
+from crypto_bot.journal.records import Run, RunStatus, Step, TrialKind
 
 
 class RunLedger(Ledger):
@@ -104,12 +104,22 @@ class RunLedger(Ledger):
     ) -> list[Run]:
         """Runs, newest first."""
         query = matching(tables.runs, {"kind": kind, "status": status})
-        newest = query.order_by(tables.runs.c.started_at_ns.desc(), tables.runs.c.id.desc())
-        return [_run(row) for row in self._read(newest.limit(limit))]
+        return [_run(row) for row in self._read(_newest_first(query).limit(limit))]
 
-    def last_run(self, kind: str | None = None, *, status: str | None = None) -> Run | None:
-        """The newest run, or None."""
-        return next(iter(self.runs(kind, status=status, limit=1)), None)
+    def last_run(
+        self,
+        kind: str | None = None,
+        *,
+        status: str | None = None,
+        tried: TrialKind | None = None,
+    ) -> Run | None:
+        """The newest run, of those that recorded a trial of the kind `tried` if given; or None."""
+        query = matching(tables.runs, {"kind": kind, "status": status})
+        if tried is not None:
+            trials = matching(tables.trials, {"kind": TrialKind(tried).value})
+            query = query.where(trials.where(tables.trials.c.run_id == tables.runs.c.id).exists())
+        rows = self._read(_newest_first(query).limit(1))
+        return _run(rows[0]) if rows else None
 
     def unfinished_runs(self, kind: str | None = None) -> list[Run]:
         """Runs whose process died before the end, newest first: `resume_run` goes on with one."""
@@ -193,6 +203,10 @@ class RunLedger(Ledger):
                 },
             )
         step.status = status
+
+
+def _newest_first(query: Select[Any]) -> Select[Any]:
+    return query.order_by(tables.runs.c.started_at_ns.desc(), tables.runs.c.id.desc())
 
 
 def _run(row: dict[str, Any]) -> Run:

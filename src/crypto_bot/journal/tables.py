@@ -1,4 +1,4 @@
-"""The tables. A change here needs a new SCHEMA_VERSION and a way from the old one."""
+"""The tables. A change here needs a new SCHEMA_VERSION and a revision in migrations/versions."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from sqlalchemy import (
     Index,
     Integer,
     MetaData,
+    PrimaryKeyConstraint,
     SmallInteger,
     String,
     Table,
@@ -45,6 +46,13 @@ journal_schema = Table(
     Column("created_at_ns", BigInteger, nullable=False),
 )
 
+alembic_version = Table(
+    "alembic_version",
+    metadata,
+    Column("version_num", String(32), nullable=False),
+    PrimaryKeyConstraint("version_num", name="alembic_version_pkc"),  # as alembic itself makes it
+)
+
 runs = Table(
     "runs",
     metadata,
@@ -65,6 +73,7 @@ runs = Table(
     Column("version", String(32), nullable=False),
     Index("runs_by_kind", "kind", "started_at_ns"),
     Index("runs_by_status", "status"),
+    Index("runs_by_start", "started_at_ns", "id"),
 )
 
 steps = Table(
@@ -110,6 +119,7 @@ model_events = Table(
     Column("detail", JSON, nullable=False),
     Column("recorded_at_ns", BigInteger, nullable=False),
     Index("model_events_by_symbol", "symbol"),
+    Index("model_events_by_run", "run_id"),
 )
 
 decisions = Table(
@@ -168,12 +178,13 @@ feedback = Table(
     Column("detail", JSON, nullable=False),
     Column("recorded_at_ns", BigInteger, nullable=False),
     Index("feedback_by_symbol", "symbol"),
+    Index("feedback_by_run", "run_id"),
 )
 
 leases = Table(
     "leases",
     metadata,
-    Column("name", String(128), primary_key=True),
+    Column("name", String(512), primary_key=True),
     Column("fence", BigInteger, nullable=False),
     Column("is_held", Boolean, nullable=False),
     Column("pid", Integer, nullable=False),
@@ -189,7 +200,7 @@ messages = Table(
     metadata,
     _number(),
     Column("kind", String(64), nullable=False),
-    Column("event_id", String(128), nullable=False),
+    Column("event_id", String(255), nullable=False),
     Column("run_id", String(32), ForeignKey("runs.id")),
     Column("body", JSON, nullable=False),
     Column("status", String(16), nullable=False),

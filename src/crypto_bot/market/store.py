@@ -218,6 +218,10 @@ def _partition_name(open_time: PerBarTime, interval_ns: int) -> pl.Series:
 
 
 def _by_partition(bars: Bars) -> Iterator[tuple[str, Bars]]:
+    first, last = _partition_name(bars.open_time[[0, -1]], bars.interval_ns)
+    if first == last:
+        yield f"{first}.parquet", bars
+        return
     names = _partition_name(bars.open_time, bars.interval_ns)
     starts = np.flatnonzero((names != names.shift(1)).fill_null(True).to_numpy()).tolist()
     for first, last in zip(starts, [*starts[1:], len(bars)], strict=True):
@@ -227,6 +231,10 @@ def _by_partition(bars: Bars) -> Iterator[tuple[str, Bars]]:
 def _merge_partition(path: Path, bars: Bars) -> tuple[int, int, int]:
     new = _frame(bars)
     old = _read_partition(path) if path.exists() else _empty_frame()
+    if not len(old) or _last_ns(old) < bars.open_time[0]:
+        # The candle that has just closed, the commonest case of all: nothing to compare.
+        _write_partition(path, pl.concat([old, new]), bars)
+        return len(new), 0, 0
     shared = old.join(new, on="open_time", how="semi")
     unchanged = len(shared.join(new, on=_COLUMNS, how="semi")) if len(shared) else 0
     added, replaced = len(new) - len(shared), len(shared) - unchanged
@@ -234,6 +242,10 @@ def _merge_partition(path: Path, bars: Bars) -> tuple[int, int, int]:
         kept = old.join(new, on="open_time", how="anti") if len(shared) else old
         _write_partition(path, pl.concat([kept, new]).sort("open_time"), bars)
     return added, unchanged, replaced
+
+
+def _last_ns(frame: pl.DataFrame) -> int:
+    return int(frame["open_time"].to_physical()[-1])
 
 
 def _write_partition(path: Path, frame: pl.DataFrame, bars: Bars) -> None:
@@ -257,7 +269,9 @@ def _read_partition(path: Path) -> pl.DataFrame:
     try:
         # The bytes are read by us: a memory map would break when another writer replaces the file.
         content = path.read_bytes()
-        frame = pl.read_parquet(io.BytesIO(content)).select(_COLUMNS).cast(_SCHEMA)
+        frame = pl.read_parquet(io.BytesIO(content))
+        if frame.schema != _SCHEMA:
+            frame = frame.select(_COLUMNS).cast(_SCHEMA)
         written = pl.read_parquet_metadata(io.BytesIO(content)).get("crc32")
     except OSError as error:
         raise DataError(f"{path} must be readable, was not: {error.strerror or error}") from error

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import io
 import json
+import math
+import re
 import struct
 import zipfile
 import zlib
@@ -19,8 +21,20 @@ import numpy.typing as npt
 
 from crypto_bot.core.errors import ModelError
 
-SIZE_LIMIT_BYTES = 1 << 31
+SIZE_LIMIT_BYTES = 1 << 30
 """Of all arrays together once unpacked."""
+_FREE_BYTES, _MOST_RATIO = 1 << 24, 64
+"""A file may unpack to this much, and to this many times its size: beyond it packs nothing useful."""
+_END, _END_MARK = struct.Struct("<4s4H2LH"), b"PK\5\6"
+_END_64_BYTES, _END_64_MARK = 20, b"PK\6\7"
+_MOST_DIRECTORY_BYTES = 256
+_PREFIX_BYTES = 10
+_HEADER = re.compile(
+    rb"\x93NUMPY\x01\x00(..)\{'descr': '([<>|][A-Za-z][0-9]{0,2})', 'fortran_order': False, "
+    rb"'shape': \((\d{1,18}(?:, \d{1,18})*),?\), \} *\n",
+    re.DOTALL,
+)
+"""What `numpy.lib.format` writes; nothing else is evaluated."""
 SCHEMA = "schema"
 _SCHEMA_KIND = ("|u1", 1)
 _ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
@@ -66,6 +80,7 @@ def read_arrays(
         NotImplementedError,
         RuntimeError,
         MemoryError,
+        RecursionError,
     ) as error:
         raise not_intact(file, kind, str(error)) from error
     return arrays, schema
@@ -106,30 +121,55 @@ def _write_array(archive: zipfile.ZipFile, name: str, array: npt.NDArray[Any]) -
 
 
 def _read_all(content: bytes, layout: Layout, limit: int) -> dict[str, Any]:
+    _check_directory(content, len(layout))
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         entries = {entry.filename: entry for entry in archive.infolist()}
         if sorted(entries) != sorted(f"{name}.npy" for name in layout):
             raise ValueError(f"its members are {sorted(entries)}")
         size = sum(entry.file_size for entry in entries.values())
-        if size > limit:
-            raise ValueError(f"it unpacks to {size} bytes, more than {limit}")
-        return {name: _read_array(archive, name, *kind) for name, kind in layout.items()}
+        most = min(limit, _FREE_BYTES + _MOST_RATIO * len(content))
+        if size > most:
+            raise ValueError(f"it unpacks to {size} bytes, more than {most}")
+        return {
+            name: _read_array(_unpacked(archive, entries[f"{name}.npy"]), name, *kind)
+            for name, kind in layout.items()
+        }
 
 
-def _read_array(archive: zipfile.ZipFile, name: str, wanted: str, axes: int) -> npt.NDArray[Any]:
+def _check_directory(content: bytes, members: int) -> None:
+    """Refuse a directory larger than ours before the zip reader builds one object a member."""
+    end = content[-_END.size :]
+    if len(end) != _END.size:
+        raise ValueError("it is too short")
+    mark, *_, here, total, size, _, comment = _END.unpack(end)
+    is_64 = content[-_END.size - _END_64_BYTES :].startswith(_END_64_MARK)
+    if mark != _END_MARK or comment or is_64:
+        raise ValueError("it does not end as a zip file does")
+    if here != members or total != members or size > members * _MOST_DIRECTORY_BYTES:
+        raise ValueError(f"it states {total} members in {size} bytes, not {members}")
+
+
+def _unpacked(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
+    """A member's stated bytes and no more, whatever its stream would unpack to."""
+    if entry.compress_type not in (zipfile.ZIP_DEFLATED, zipfile.ZIP_STORED):
+        raise ValueError(f"{entry.filename} is packed in another way")
+    with archive.open(entry) as stream:
+        return stream.read(entry.file_size)
+
+
+def _read_array(data: bytes, name: str, wanted: str, axes: int) -> npt.NDArray[Any]:
     """One npy member; its stated shape must account for every byte before anything is built."""
-    data = archive.read(f"{name}.npy")
-    stream = io.BytesIO(data)
-    version = np.lib.format.read_magic(stream)
-    if version != (1, 0):
-        raise ValueError(f"{name} has npy version {version}")
-    shape, is_fortran, dtype = np.lib.format.read_array_header_1_0(stream)
-    count = 1
-    for length in shape:
-        count *= length
-    start = stream.tell()
-    if dtype != np.dtype(wanted) or is_fortran or len(shape) != axes:
-        raise ValueError(f"{name} is {dtype} with {len(shape)} axes")
-    if min(shape) < 0 or count * dtype.itemsize != len(data) - start:
+    match = _HEADER.match(data)
+    if match is None:
+        raise ValueError(f"{name} has no npy header of ours")
+    length, descr, digits = match.groups()
+    start = match.end()
+    if int.from_bytes(length, "little") + _PREFIX_BYTES != start:
+        raise ValueError(f"{name} has an npy header of another length")
+    shape = tuple(map(int, digits.split(b",")))
+    if descr.decode() != wanted or len(shape) != axes:
+        raise ValueError(f"{name} is {descr.decode()} with {len(shape)} axes")
+    dtype = np.dtype(wanted)
+    if math.prod(shape) * dtype.itemsize != len(data) - start:
         raise ValueError(f"{name} states shape {shape} for {len(data) - start} bytes")
     return np.frombuffer(data, dtype=dtype, offset=start).reshape(shape)

@@ -55,12 +55,13 @@ def read_members(schema: Mapping[str, Any], name: str, file: str, kind: str) -> 
 
 def places(names: Sequence[str], wanted: Sequence[str]) -> Index:
     """Column of each wanted feature. ModelError if one is not there."""
-    lacking = [name for name in wanted if name not in names]
+    column = {name: k for k, name in enumerate(names)}
+    lacking = [name for name in wanted if name not in column]
     if lacking:
         raise ModelError(
             f"feature_names must hold those of every member, lacked {', '.join(lacking)}"
         )
-    return np.array([names.index(name) for name in wanted], dtype=np.int64)
+    return np.array([column[name] for name in wanted], dtype=np.int64)
 
 
 def check_same_classes(members: Sequence[Predictor], classes: tuple[int, ...]) -> None:

@@ -15,10 +15,12 @@ import numpy as np
 import numpy.typing as npt
 
 from crypto_bot.core.errors import ModelError
+from crypto_bot.predictors.schema import MOST_FEATURES
 from crypto_bot.predictors.trees import (
     DEFAULT_LEFT,
     MISSING_NAN,
     MISSING_ZERO,
+    MOST_TREES,
     SIGMOID,
     SOFTMAX,
     ZERO,
@@ -26,7 +28,10 @@ from crypto_bot.predictors.trees import (
 )
 
 LIGHTGBM_FILE = "model.txt"
-SIZE_LIMIT_BYTES = 1 << 30
+SIZE_LIMIT_BYTES = 1 << 28
+"""Of the text; reading takes a few times as much."""
+_MOST_LINES, _MOST_LEAVES = 100, 1 << 17
+"""Of a block, and of a tree (LightGBM's own limit): nothing is split into more parts."""
 _SEAL = b"sealed_sha256:"
 _LAST_LINE = b"pandas_categorical:"
 _CATEGORICAL = 1
@@ -67,7 +72,7 @@ def read_lightgbm(content: bytes) -> tuple[TreeEnsemble, tuple[str, ...]]:
     check_seal(content)
     try:
         return _read(content)
-    except (ValueError, OverflowError, KeyError, IndexError) as error:
+    except (ValueError, OverflowError, KeyError, IndexError, MemoryError) as error:
         raise _damaged(str(error)) from error
 
 
@@ -91,9 +96,12 @@ def _read(content: bytes) -> tuple[TreeEnsemble, tuple[str, ...]]:
     header = _pairs(rest)
     if "average_output" in header:
         raise ModelError(f"{LIGHTGBM_FILE} must not average its trees (boosting=rf), does")
-    names = tuple(header["feature_names"].split(" "))
-    if header["version"] != "v4" or len(names) != int(header["max_feature_idx"]) + 1:
+    features = header["feature_names"].count(" ") + 1
+    if header["version"] != "v4" or features != int(header["max_feature_idx"]) + 1:
         raise _damaged("version or feature count differ")
+    if features > MOST_FEATURES or header["tree_sizes"].count(" ") >= MOST_TREES:
+        raise _damaged(f"it has more than {MOST_FEATURES} features or {MOST_TREES} trees")
+    names = tuple(header["feature_names"].split(" "))
     classes, link, steepness = _objective(header)
     sizes = [int(size) for size in header["tree_sizes"].split(" ")]
     trees = [_tree(text) for text in _blocks(content, end + 2, sizes)]
@@ -101,6 +109,8 @@ def _read(content: bytes) -> tuple[TreeEnsemble, tuple[str, ...]]:
 
 
 def _pairs(text: str) -> dict[str, str]:
+    if text.count("\n") > _MOST_LINES:
+        raise _damaged(f"a part of it has more than {_MOST_LINES} lines")
     pairs: dict[str, str] = {}
     for line in text.rstrip("\n").split("\n"):
         key, _, value = line.partition("=")
@@ -144,7 +154,7 @@ def _tree(text: str) -> _Tree:
             "had categorical splits or linear trees"
         )
     leaves = int(pairs["num_leaves"])
-    if not 1 <= leaves <= len(text):
+    if not 1 <= leaves <= min(len(text), _MOST_LEAVES):
         raise _damaged(f"num_leaves is {leaves}")
     decision = _numbers(pairs, "decision_type", leaves - 1, int)
     left = _numbers(pairs, "left_child", leaves - 1, int)
@@ -162,9 +172,10 @@ def _numbers(
     pairs: dict[str, str], key: str, count: int, convert: Callable[[str], Any]
 ) -> npt.NDArray[Any]:
     text = pairs[key]
+    found = text.count(" ") + 1 if count else 0
+    if found != count or "_" in text:
+        raise _damaged(f"{key} holds {found} numbers, not {count}")
     parts = text.split(" ") if count else []
-    if len(parts) != count or "_" in text:
-        raise _damaged(f"{key} holds {len(parts)} numbers, not {count}")
     return np.array([convert(part) for part in parts], dtype=_DTYPES[convert])
 
 

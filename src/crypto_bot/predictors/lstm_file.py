@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from crypto_bot.core.errors import ConfigError, MissingExtra, ModelError
 from crypto_bot.features import sequence_names
+from crypto_bot.predictors.wire_format import overhead
 
 if TYPE_CHECKING:
     from onnx import ModelProto, TensorProto
@@ -27,7 +28,9 @@ LOOK_BACK_LIMIT = 10_000
 _FORMAT = "crypto-bot lstm 1"
 _OPSET, _IR_VERSION = 17, 8
 _INPUT, _OUTPUT = "features", "probability"
-_SCHEMA_LIMIT_BYTES = 1 << 24
+_SCHEMA_LIMIT_BYTES = 1 << 22
+_MOST_OVERHEAD_BYTES = 1 << 15
+"""Of lstm.onnx without its numbers; ours has about 2 kB."""
 
 
 class LstmNetwork(NamedTuple):
@@ -184,6 +187,8 @@ def _parsed(graph: bytes) -> ModelProto:
     onnx = _onnx()
     from google.protobuf import message
 
+    if overhead(graph) > _MOST_OVERHEAD_BYTES:
+        raise _damaged(f"more than {_MOST_OVERHEAD_BYTES} bytes of it are no numbers")
     model: ModelProto = onnx.ModelProto()
     try:
         model.ParseFromString(graph)

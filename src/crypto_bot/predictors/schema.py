@@ -10,6 +10,9 @@ import numpy as np
 from crypto_bot.core.arrays import PerBarFeature, PerRow
 from crypto_bot.core.errors import ModelError
 
+MOST_FEATURES, MOST_CLASSES = 100_000, 1_000
+"""Far above any use; a file that states more only wants memory."""
+
 
 class Scaler(NamedTuple):
     """`(x - mean) / scale` per feature, float64 (features,)."""
@@ -22,6 +25,11 @@ def check_schema(
     feature_names: Sequence[str], classes: Sequence[int]
 ) -> tuple[tuple[str, ...], tuple[int, ...]]:
     """Both as tuples. ModelError for none or a doubled feature, or classes not ascending."""
+    if len(feature_names) > MOST_FEATURES or len(classes) > MOST_CLASSES:
+        raise ModelError(
+            f"model must have at most {MOST_FEATURES} features and {MOST_CLASSES} classes, "
+            f"had {len(feature_names)} and {len(classes)}"
+        )
     names, labels = tuple(feature_names), tuple(int(label) for label in classes)
     if len(set(names)) != len(names) or not names:
         raise ModelError(f"feature_names must differ from each other, were {names}")

@@ -24,6 +24,8 @@ MISSING_NAN = 4
 ZERO = float(np.float32(1e-35))
 """LightGBM reads anything this close to zero as zero."""
 
+MOST_TREES = 1 << 16
+"""A walk keeps a place for every tree and row of a block: more would be taken for memory's sake only."""
 AVERAGE, SIGMOID, SOFTMAX = 0, 1, 2
 """Links: mean of the leaves' probabilities; logistic of one sum; softmax of a sum per class."""
 
@@ -176,6 +178,7 @@ def check_ensemble(ensemble: TreeEnsemble, features: int) -> None:
     """
     nodes, leaves = len(ensemble.feature), len(ensemble.leaf_values)
     _require(features > 0 and len(ensemble.roots) > 0, "model must hold features and trees")
+    _require(len(ensemble.roots) <= MOST_TREES, f"trees must be at most {MOST_TREES}")
     _require(
         ensemble.threshold.shape == (nodes,)
         and ensemble.missing.shape == (nodes,)
@@ -213,6 +216,7 @@ def _check_values(ensemble: TreeEnsemble, features: int) -> None:
     for name in ("leaf_values", "mean", "scale"):
         _require(bool(np.isfinite(getattr(ensemble, name)).all()), f"{name} must be finite")
     _require(bool((ensemble.scale > 0).all()), "scale must be > 0")
+    _require(not bool(np.isnan(ensemble.threshold).any()), "threshold must not be NaN")
     _require(math.isfinite(ensemble.steepness), "steepness must be finite")
 
 

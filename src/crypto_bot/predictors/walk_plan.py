@@ -14,9 +14,12 @@ import numpy.typing as npt
 from numba import njit
 
 from crypto_bot.core.arrays import PerBarFeature, PerRow, PerRowClass
+from crypto_bot.core.errors import ModelError
 from crypto_bot.predictors.trees import PerRowTree, TreeEnsemble, add_leaves, finish
 
 TREES_AT_ONCE = 8
+MOST_DEPTH = 1 << 13
+"""Steps of one walk; a chain of millions of nodes would keep every row for seconds."""
 _ROWS_A_BLOCK = 64
 _STEPS_A_LOOK = 4
 """Steps taken before it is looked whether all eight have arrived."""
@@ -92,7 +95,11 @@ def _depths(ensemble: TreeEnsemble) -> npt.NDArray[np.int64]:
     tree = np.zeros(len(level), dtype=np.int64)
     now = ensemble.roots[inner_roots].astype(np.int64)
     tree[now] = inner_roots
+    depth = 0
     while now.size:
+        depth += 1
+        if depth > MOST_DEPTH:
+            raise ModelError(f"trees must be at most {MOST_DEPTH} deep, were deeper")
         level[now] += 1
         np.maximum.at(found, tree[now], level[now])
         below = ensemble.children[now].astype(np.int64)

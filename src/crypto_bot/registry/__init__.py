@@ -11,6 +11,13 @@ parsed.
 from crypto_bot.registry.folder_store import FolderStore
 from crypto_bot.registry.objects import Listed, MissingObject, ObjectStore
 from crypto_bot.registry.opening import open_registry
+from crypto_bot.registry.originals import (
+    ORIGINAL_PREFIX,
+    OriginalModel,
+    OriginalPointer,
+    load_original,
+    read_pointer,
+)
 from crypto_bot.registry.port import Registry
 from crypto_bot.registry.records import (
     ChampionEntry,
@@ -25,6 +32,7 @@ from crypto_bot.registry.registry import ModelRegistry
 from crypto_bot.registry.signatures import KeyPair, Signer, new_key_pair
 
 __all__ = [
+    "ORIGINAL_PREFIX",
     "ChampionEntry",
     "FolderStore",
     "KeyPair",
@@ -32,6 +40,8 @@ __all__ = [
     "MissingObject",
     "ModelRegistry",
     "ObjectStore",
+    "OriginalModel",
+    "OriginalPointer",
     "Registry",
     "RegistryLimits",
     "Signer",
@@ -40,6 +50,8 @@ __all__ = [
     "VersionDetails",
     "VersionDiff",
     "VersionSummary",
+    "load_original",
     "new_key_pair",
     "open_registry",
+    "read_pointer",
 ]

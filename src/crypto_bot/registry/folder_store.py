@@ -15,6 +15,7 @@ import time
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 from crypto_bot.core.errors import ModelError, StorageError
 from crypto_bot.core.files import sync_folder
@@ -27,8 +28,8 @@ from crypto_bot.registry.objects import (
 )
 
 _ATTEMPTS = 100
-_FOLDER_PARTS = 3
-"""Keys of at least so many parts take their emptied folder with them."""
+_FOLDER_SEPARATORS = 2
+"""Keys with at least so many take their emptied folder with them."""
 
 
 class FolderStore:
@@ -36,12 +37,12 @@ class FolderStore:
 
     Parameters
     ----------
-    root : Path    may itself be a link; nothing below it may be
+    root : path    may itself be a link; nothing below it may be
     """
 
-    def __init__(self, root: Path) -> None:
-        self._root = root
-        self._staging = root / STAGING
+    def __init__(self, root: str | Path) -> None:
+        self._root = Path(root)
+        self._staging = self._root / STAGING
 
     @property
     def where(self) -> str:
@@ -54,6 +55,7 @@ class FolderStore:
         beside = self._staging / uuid.uuid4().hex
         try:
             self._write_beside(beside, content)
+            self._refuse_links(key)
             return self._claim(beside, path)
         except OSError as error:
             raise _not_writable(path, error) from error
@@ -63,7 +65,7 @@ class FolderStore:
     def get(self, key: str, most_bytes: int) -> bytes:
         """The content of a plain file: links, devices and oversized files are refused unread."""
         path = self._path(key)
-        link = self._link_above(path)
+        link = self._link_above(key)
         if link is not None:
             raise ModelError(f"{link} must be a plain folder, was a link")
         return _read_regular(path, most_bytes)
@@ -71,7 +73,7 @@ class FolderStore:
     def entries(self, prefix: str) -> list[Listed]:
         """Entries of a folder by name; a link is listed as the object it pretends to be."""
         folder = self._path(prefix) if prefix else self._root
-        if self._link_above(folder / "entry") is not None:
+        if prefix and self._link_above(f"{prefix}/entry") is not None:
             return []
         found: list[Listed] = []
         try:
@@ -102,7 +104,7 @@ class FolderStore:
         beside = self._staging / uuid.uuid4().hex
         try:
             self._write_beside(beside, content)
-            self._refuse_links(path)
+            self._refuse_links(key)
             make_folder(path.parent)
             beside.replace(path)
             sync_folder(path.parent)
@@ -113,10 +115,10 @@ class FolderStore:
 
     def remove(self, keys: Sequence[str]) -> None:
         """Delete files, and the folder of a version once it is empty."""
-        for path in [self._path(key) for key in keys]:
-            self._refuse_links(path)
+        for path, key in [(self._path(key), key) for key in keys]:
+            self._refuse_links(key)
             _remove(path)
-            if len(path.relative_to(self._root).parts) >= _FOLDER_PARTS:
+            if key.count("/") >= _FOLDER_SEPARATORS:
                 _remove_empty(path.parent)
 
     def sweep(self, *, older_than_s: float) -> int:
@@ -137,16 +139,19 @@ class FolderStore:
     def _path(self, key: str) -> Path:
         return self._root / check_key(key)
 
-    def _link_above(self, path: Path) -> Path | None:
-        """The highest folder between the root and a path that is a link."""
-        levels = path.relative_to(self._root).parents
-        above = (self._root / level for level in reversed(levels) if level.parts)
-        return next((level for level in above if level.is_symlink()), None)
+    def _link_above(self, key: str) -> Path | None:
+        """The highest folder between the root and an object that is a link."""
+        place = self._root
+        for part in key.split("/")[:-1]:
+            place = place / part
+            if place.is_symlink():
+                return place
+        return None
 
-    def _refuse_links(self, path: Path) -> None:
-        link = self._link_above(path)
+    def _refuse_links(self, key: str) -> None:
+        link = self._link_above(key)
         if link is not None:
-            raise StorageError(f"{path} must be writable, was not: {link} is a link")
+            raise StorageError(f"{self._path(key)} must be writable, was not: {link} is a link")
 
     def _write_beside(self, beside: Path, content: bytes) -> None:
         for _ in range(_ATTEMPTS):
@@ -160,7 +165,6 @@ class FolderStore:
 
     def _claim(self, beside: Path, path: Path) -> bool:
         """Give a finished file its name unless it is taken; a rename would replace the other's."""
-        self._refuse_links(path)
         for _ in range(_ATTEMPTS):
             make_folder(path.parent)
             try:
@@ -211,13 +215,25 @@ def _read_regular(path: Path, most_bytes: int) -> bytes:
     except OSError as error:
         reason = "a link" if error.errno == errno.ELOOP else error.strerror
         raise ModelError(f"{path} must be a readable plain file, was not: {reason}") from error
+    # A folder opens as well, but cannot be made a file object: look before that.
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
+        os.close(descriptor)
+        raise ModelError(f"{path} must be a plain file, was not")
     with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise ModelError(f"{path} must be a plain file, was not")
         if status.st_size > most_bytes:
             raise ModelError(f"{path} must have at most {most_bytes} bytes, was {status.st_size}")
-        return file.read(most_bytes + 1)
+        return _read_at_most(file, path, most_bytes)
+
+
+def _read_at_most(file: BinaryIO, path: Path, most_bytes: int) -> bytes:
+    try:
+        content = file.read(most_bytes + 1)
+    except OSError as error:
+        raise StorageError(f"{path} must be readable, was not: {error.strerror}") from error
+    if len(content) > most_bytes:
+        raise ModelError(f"{path} must have at most {most_bytes} bytes, grew beyond it")
+    return content
 
 
 def _remove(path: Path) -> None:

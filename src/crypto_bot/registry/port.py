@@ -61,6 +61,10 @@ class Registry(Protocol):
         """The version in service, or None."""
         ...
 
+    def previous(self, symbol: str) -> str | None:
+        """The version that a rollback would put back into service, or None."""
+        ...
+
     def rollback(
         self, symbol: str, *, reason: str = "asked for", run_id: str = ""
     ) -> ChampionEntry:

@@ -218,6 +218,10 @@ class ModelRegistry:
         entry = self._log(symbol).latest()
         return entry.champion if entry is not None else None
 
+    def previous(self, symbol: str) -> str | None:
+        """The version that a rollback would put back into service, or None."""
+        return replay(self.history(symbol)).before_champion()
+
     def rollback(
         self, symbol: str, *, reason: str = "asked for", run_id: str = ""
     ) -> ChampionEntry:

@@ -44,7 +44,7 @@ class KeyPair(NamedTuple):
 class SignatureRecord(Options):
     """What manifest.sig holds."""
 
-    format: str = Field(pattern=f"^{_FORMAT}$")
+    format: str = Field(pattern=f"^{_FORMAT}$", description="of the record")
     key_id: str = Field(pattern=r"^[0-9a-f]{16}$", description="which key signed")
     signature: str = Field(max_length=100, description="base64 of 64 bytes")
 

@@ -306,6 +306,11 @@ def check_names(names: Mapping[str, object], limits: RegistryLimits, *, where: s
             raise ModelError(f"{where} must name data files, was {name!r}, which can carry code")
 
 
+def is_code(name: str, content: bytes) -> bool:
+    """Whether reading a file could run code: by its name, or because it is a pickle."""
+    return name.lower().endswith(_CODE_SUFFIXES) or content.startswith(_PICKLE_STARTS)
+
+
 def _is_complete(listing: Sequence[Listed]) -> bool:
     return any(each.name == MANIFEST and not each.is_folder for each in listing)
 

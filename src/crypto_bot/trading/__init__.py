@@ -6,12 +6,13 @@ and decisions, orders and fills in the journal. `PaperSession` replays, `LiveSes
 Orders never leave this machine: there is no live mode yet.
 """
 
-from crypto_bot.trading.broker import Broker, PaperBroker
+from crypto_bot.trading.broker import PaperBroker
 from crypto_bot.trading.decisions import DecisionMaker, ModelDecisions, StrategyDecisions
 from crypto_bot.trading.feeds import CandleFeed, KeptFeed, ReplayFeed, StoreFeed
 from crypto_bot.trading.lane import LiveSymbol
 from crypto_bot.trading.live import CloseReport, LiveSession
 from crypto_bot.trading.paper import PaperOptions, PaperResult
+from crypto_bot.trading.port import Broker
 from crypto_bot.trading.recording import Intervention, SessionRecord, Step
 from crypto_bot.trading.risk import (
     Allowed,

@@ -1,11 +1,11 @@
-"""The broker port, and the paper broker: one symbol's account moved by the backtest's own step."""
+"""The paper broker: one symbol's account moved by the backtest's own step."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from math import isfinite
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -29,50 +29,7 @@ from crypto_bot.engine.matching import (
 from crypto_bot.engine.rules import UNASKED, Known, MatchingRules
 from crypto_bot.engine.shrinking import advance_shrunk, shrunk_rules
 from crypto_bot.engine.sizing import kelly_fraction, sized_quantity
-
-EXIT, ENTRY, PROTECT = "exit", "entry", "protect"
-"""Legs: close at the next open, open at the next open, stop and target that rest with a position."""
-
-
-class Broker(Protocol):
-    """Where orders go. `intents` says what a decision means, `submit` acts, `on_bar` reports."""
-
-    @property
-    def symbol(self) -> str: ...
-
-    @property
-    def equity_quote(self) -> float:
-        """Account value at the last close."""
-        ...
-
-    @property
-    def exposure_quote(self) -> float:
-        """Value of what is held at the last close, never negative."""
-        ...
-
-    def position(self) -> Position:
-        """What is held now."""
-        ...
-
-    def intents(self, direction: int, score: float, known: Known = UNASKED) -> tuple[Order, ...]:
-        """Orders for the next open that this decision at the last close asks for; nothing is sent."""
-        ...
-
-    def closing_intents(self, reason: str) -> tuple[Order, ...]:
-        """Orders that would close what is held at the next open; none when flat."""
-        ...
-
-    def shrunk(self, orders: Sequence[Order], frac: float) -> tuple[Order, ...]:
-        """Intended orders with the entry, and what protects it, at a share of their size."""
-        ...
-
-    def submit(self, orders: Sequence[Order]) -> None:
-        """Send some of the orders that were intended at the last close."""
-        ...
-
-    def on_bar(self, bar: Bar) -> tuple[Fill, ...]:
-        """Take note of a closed bar and report what was filled during it, in order."""
-        ...
+from crypto_bot.trading.port import ENTRY, EXIT, PROTECT
 
 
 class PaperBroker:
@@ -377,11 +334,6 @@ class PaperBroker:
             filled_at_ns=time_ns,
             reason=ENTRY if leg == ENTRY else ExitReason(event.reason).name.lower(),
         )
-
-
-def leg_of(order: Order) -> str:
-    """The leg an order's client id ends with."""
-    return order.client_id.rpartition("-")[2]
 
 
 def _guards_in_words(rules: MatchingRules) -> str:

@@ -11,10 +11,10 @@ from crypto_bot.core.bars import Bar
 from crypto_bot.core.orders import Fill, Order, Side
 from crypto_bot.core.timeframes import Clock
 from crypto_bot.journal import Decision
-from crypto_bot.trading.broker import ENTRY, EXIT, leg_of
 from crypto_bot.trading.curve import EquityCurve
 from crypto_bot.trading.lane import Lane, decide_all
 from crypto_bot.trading.paper import PaperResult
+from crypto_bot.trading.port import ENTRY, EXIT, leg_of
 from crypto_bot.trading.recording import Intervention, SessionRecord, Step
 from crypto_bot.trading.risk import (
     Blocked,

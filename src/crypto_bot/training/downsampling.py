@@ -9,7 +9,7 @@ import numpy as np
 from crypto_bot.core import Options
 from crypto_bot.core.arrays import Index
 from crypto_bot.dataset import Dataset
-from crypto_bot.training.trainers import TrainedModel, Trainer
+from crypto_bot.training.trainers import TrainedModel, Trainer, require_two_classes
 
 FLAT = 0
 DOWNSAMPLED = "downsample_flat"
@@ -44,6 +44,7 @@ class DownsamplingTrainer:
 
     def fit(self, dataset: Dataset) -> TrainedModel:
         """Thin the flat rows, then train; `evidence` says how many stayed."""
+        require_two_classes(dataset)
         kept = rows_kept(dataset, self.seed)
         model = self.trainer.fit(dataset.take(kept).weighed())
         flat = int(np.count_nonzero(dataset.labels == FLAT))

@@ -8,7 +8,7 @@ from crypto_bot.backtest.per_symbol import TRAINING
 from crypto_bot.backtest.turn import KIND
 from crypto_bot.config import Settings
 from crypto_bot.core.timeframes import HOUR_NS, iso_time
-from crypto_bot.journal import Journal, Run, TrialKind
+from crypto_bot.journal import Journal, TrialKind
 from crypto_bot.journal.database import database_url
 
 
@@ -29,8 +29,11 @@ def last_trained(journal: Journal) -> int | None:
 
     Failed and interrupted runs do not count, nor do turns with learning switched off.
     """
-    found = (_newest(journal, kind) for kind in (KIND, TRAINING))
-    return max((ended for ended in found if ended is not None), default=None)
+    runs = (
+        journal.last_run(kind, status="done", tried=TrialKind.MODEL) for kind in (KIND, TRAINING)
+    )
+    ends = (run.finished_at_ns for run in runs if run is not None)
+    return max((end for end in ends if end is not None), default=None)
 
 
 def is_due(settings: Settings, last_ns: int | None, now_ns: int) -> bool:
@@ -41,17 +44,6 @@ def is_due(settings: Settings, last_ns: int | None, now_ns: int) -> bool:
     if last_ns is None:
         return True
     return schedule.auto_retrain and now_ns - last_ns >= schedule.retrain_interval_hours * HOUR_NS
-
-
-def _newest(journal: Journal, kind: str) -> int | None:
-    for run in journal.runs(kind, status="done"):
-        if _has_trained(journal, run):
-            return run.finished_at_ns
-    return None
-
-
-def _has_trained(journal: Journal, run: Run) -> bool:
-    return journal.trials_count(run_id=run.id, kind=TrialKind.MODEL) > 0
 
 
 def in_words(settings: Settings, last_ns: int | None) -> str:

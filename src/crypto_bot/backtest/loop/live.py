@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -26,11 +27,15 @@ _WAITS_S = 15.0
 
 @dataclass(eq=False)
 class Trading:
-    """One live session: who trades, under which run, since when."""
+    """One live session: who trades what, under which run, since when.
+
+    `fed` are the pairs whose candles are kept up to date: those traded, and those of the next turn.
+    """
 
     chosen: Chosen
     run_id: str
     symbols: tuple[str, ...]
+    fed: tuple[str, ...]
     since_ns: int
     history: Mapping[str, Bars]
     session: LiveSession
@@ -47,7 +52,8 @@ class LiveTrading:
     Parameters
     ----------
     bench : Workbench
-    feed : CandleFeed       closed candles of the base timeframe; they are kept before they are used
+    feed : CandleFeed | None    closed candles of the base timeframe, kept before they are used; None:
+                            those of the exchange that filled the store, once one has
     symbols : sequence | None    restrict to these
     announce : callable     told what happens
     on_close : callable     told what each close came to, with its lateness in real seconds
@@ -63,7 +69,7 @@ class LiveTrading:
     def __init__(
         self,
         bench: Workbench,
-        feed: CandleFeed,
+        feed: CandleFeed | None,
         *,
         symbols: Sequence[str] | None,
         announce: Callable[[str], None],
@@ -71,7 +77,11 @@ class LiveTrading:
     ) -> None:
         self._bench, self._symbols, self._announce = bench, symbols, announce
         self._on_close = on_close
-        self._candles = LiveCandles(bench.settings, feed)
+        self._candles = LiveCandles(bench.settings, bench.clock, feed)
+        self._why_not = ""
+        self._fed: tuple[str, ...] = ()
+        self.lock = threading.RLock()
+        """Held while a close is decided."""
         self._trading: Trading | None = None
         self._is_to_choose = True
         self._decided_ns = 0
@@ -95,6 +105,15 @@ class LiveTrading:
         """Another version may be in service: look who trades now."""
         self._is_to_choose = True
 
+    def candles(self, trading: Trading) -> dict[str, Bars]:
+        """What a session has seen of each symbol so far, from the store."""
+        return self._candles.stored(
+            trading.symbols,
+            trading.timeframe,
+            after=dict.fromkeys(trading.symbols, trading.since_ns),
+            until_ns=self._decided_ns,
+        )
+
     def tick(self, now_ns: int) -> int:
         """Decide what has closed; when to ask again."""
         if self._is_to_choose:
@@ -115,12 +134,15 @@ class LiveTrading:
         trading, self._trading = self._trading, None
         if trading is not None:
             self._bench.journal.finish_run(trading.run_id, "interrupted", self._figures(trading))
+        self._candles.close()
 
     def _decide(self, trading: Trading, close_ns: int) -> None:
         clock = self._bench.clock
-        with self._bench.journal.step(trading.run_id, f"close {iso_time(close_ns)}") as step:
+        name = f"close {iso_time(close_ns)}"
+        with self.lock, self._bench.journal.step(trading.run_id, name) as step:
             try:
-                bars = self._candles.closed(
+                self._candles.refresh(trading.fed, close_ns)
+                bars = self._candles.stored(
                     trading.symbols,
                     trading.timeframe,
                     after=dict.fromkeys(trading.symbols, trading.since_ns)
@@ -138,6 +160,12 @@ class LiveTrading:
         self._on_close(report, lateness_s)
 
     def _choose(self) -> None:
+        why_not = self._candles.why_closed()
+        if why_not:
+            if why_not != self._why_not:
+                self._announce(f"nothing is traded between turns: {why_not}")
+            self._why_not = why_not
+            return
         universe = stored_candles(self._bench.settings, self._symbols)
         chosen = choose(self._bench, universe)
         self._is_to_choose = chosen is None
@@ -149,6 +177,7 @@ class LiveTrading:
                 self._trading.session.close("another trader takes over")
             return
         symbols = chosen.trader.symbols or universe.symbols
+        self._fed = universe.symbols
         self._begin(chosen, tuple(name for name in universe.symbols if name in symbols))
 
     def _begin(self, chosen: Chosen, symbols: tuple[str, ...]) -> None:
@@ -225,7 +254,8 @@ class LiveTrading:
             clock=self._bench.clock,
             late_after_frac=self._late_after(trader.timeframe),
         )
-        return Trading(chosen, run_id, symbols, config["since_ns"], history, session)
+        fed = tuple(dict.fromkeys((*symbols, *self._fed)))
+        return Trading(chosen, run_id, symbols, fed, config["since_ns"], history, session)
 
     def _late_after(self, timeframe: str) -> float:
         """A close is missed after a tenth of a bar; on a fast clock after as many real seconds."""

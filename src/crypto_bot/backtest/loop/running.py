@@ -8,12 +8,14 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from crypto_bot.backtest.loop.due import in_words, is_due, last_trained
+from crypto_bot.backtest.loop.judging import Judging
 from crypto_bot.backtest.loop.lease import holding
 from crypto_bot.backtest.loop.live import LiveTrading
 from crypto_bot.backtest.loop.parts import Part, nobody
 from crypto_bot.backtest.loop.supervisor import Supervisor
-from crypto_bot.backtest.loop.turn_process import wait_for_orphans
+from crypto_bot.backtest.loop.turn_process import TurnEnd, wait_for_orphans
 from crypto_bot.backtest.loop.turns import Turns, TurnsAsked
+from crypto_bot.backtest.loop.watching import Watching
 from crypto_bot.backtest.turn import run_turn
 from crypto_bot.backtest.workbench import Workbench
 from crypto_bot.trading import CandleFeed, CloseReport
@@ -45,7 +47,8 @@ def run_loop(
 
     Returns
     -------
-    dict    turns: how many were completed; with `once` also summary: the turn's, None without one
+    dict    turns: how many were completed, and exit_code: 1 when memory ran out; with `once` instead
+            of that summary: the turn's, None without one
 
     Raises
     ------
@@ -89,24 +92,57 @@ def _forever(
     on_close: Callable[[CloseReport, float], None],
 ) -> dict[str, Any]:
     run_id = bench.journal.start_run(KIND, bench.settings)
-    live = _live(bench, asked, feed, announce, on_close)
+    try:
+        turns, exit_code = _together(bench, run_id, stop, asked, feed, announce, on_close)
+    except BaseException as error:
+        bench.journal.finish_run(run_id, "failed", {"error": f"{type(error).__name__}: {error}"})
+        raise
+    summary = {"turns": turns.completed, "exit_code": exit_code}
+    bench.journal.finish_run(run_id, "done", summary)
+    announce(f"stopped after {turns.completed} turns")
+    return summary
+
+
+def _together(
+    bench: Workbench,
+    run_id: str,
+    stop: threading.Event,
+    asked: TurnsAsked,
+    feed: CandleFeed | None,
+    announce: Callable[[str], None],
+    on_close: Callable[[CloseReport, float], None],
+) -> tuple[Turns, int]:
+    """Put the parts together and run them; the turns part, and the exit code."""
+    watching = Watching(
+        bench,
+        run_id,
+        end_training=lambda: turns.end("memory is short", stopped=False),
+        stop=stop,
+        announce=announce,
+    )
+
+    def decided(report: CloseReport, lateness_s: float) -> None:
+        watching.on_close(report, lateness_s)
+        on_close(report, lateness_s)
+
+    def ended(end: TurnEnd) -> None:
+        watching.on_turn_end(end)
+        if live is not None:
+            live.turn_ended(end)
+
+    live = _live(bench, asked, feed, announce, decided)
     turns = Turns(
         bench,
         asked,
         announce=announce,
         until_ns=lambda: None if live is None else live.decided_ns,
-        on_end=nobody if live is None else live.turn_ended,
+        on_end=ended,
     )
-    parts: list[Part] = [turns] if live is None else [live, turns]
-    try:
-        Supervisor(parts, bench.clock, stop).run()
-    except BaseException as error:
-        bench.journal.finish_run(run_id, "failed", {"error": f"{type(error).__name__}: {error}"})
-        raise
-    summary = {"turns": turns.completed}
-    bench.journal.finish_run(run_id, "done", summary)
-    announce(f"stopped after {turns.completed} turns")
-    return summary
+    parts: list[Part] = [watching]
+    if live is not None:
+        parts += [live, Judging(bench, live, announce=announce)]
+    Supervisor([*parts, turns], bench.clock, stop, watching.on_failure, watching.on_recovery).run()
+    return turns, watching.exit_code
 
 
 def _live(
@@ -116,11 +152,11 @@ def _live(
     announce: Callable[[str], None],
     on_close: Callable[[CloseReport, float], None],
 ) -> LiveTrading | None:
-    """The part that trades between turns, where candles come in; else a line says why not."""
+    """The part that trades between turns; else a line says why not."""
     if not bench.settings.loop.trade:
         announce("loop.trade is off: nothing is traded between turns")
         return None
-    if feed is None:
-        announce("no candles come in: nothing is traded between turns")
+    if asked.data is not None:
+        announce(f"the candles come from {asked.data}: nothing is traded between turns")
         return None
     return LiveTrading(bench, feed, symbols=asked.symbols, announce=announce, on_close=on_close)

@@ -75,14 +75,15 @@ class Turns:
             self._announce(self._told)
         return min(due.at_ns, ahead(clock, now_ns, _LOOKS_S))
 
-    def end(self, reason: str, *, stopped: bool) -> None:
-        """End a running turn; the next start takes it up."""
+    def end(self, reason: str, *, stopped: bool) -> bool:
+        """End a running turn, which the next start takes up; False if there is none."""
         if self._process is None:
-            return
+            return False
         _LOG.warning("the turn in process %d is ended: %s", self._process.pid, reason)
         self._process.end(self._bench.settings.loop.stop_seconds / 2)
         self._process = None
         mark_ended(self._bench.journal, stopped=stopped)
+        return True
 
     def close(self) -> None:
         """The loop stops."""
@@ -123,14 +124,14 @@ class Turns:
             journal.clear_alarm(alarm.number, f"trained in run {end.run_id}")
 
     def _request(self, now_ns: int, *, train: bool) -> TurnRequest:
-        symbols = self._asked.symbols
+        symbols, until_ns = self._asked.symbols, self._until_ns()
         return TurnRequest(
             settings=self._bench.settings.to_yaml(),
             data=self._asked.data,
             symbols=None if symbols is None else tuple(symbols),
             train=train,
-            refresh=self._asked.refresh,
-            until_ns=self._until_ns(),
+            refresh=self._asked.refresh and until_ns is None,
+            until_ns=until_ns,
             niceness=self._bench.settings.loop.training_niceness,
             now_ns=now_ns,
             clock_speed=speed_of(self._bench.clock),
