@@ -12,8 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crypto_bot.backtest import learning_loop, ml_integration
-from crypto_bot.backtest.learning_loop import is_due, last_training_ns, run_loop
+from crypto_bot.backtest import ml_integration
+from crypto_bot.backtest.loop import running
+from crypto_bot.backtest.loop.due import is_due, last_training_ns
+from crypto_bot.backtest.loop.running import run_loop
 from crypto_bot.backtest.ml_integration import (
     MLBacktestingIntegration,
     create_ml_integration,
@@ -282,7 +284,7 @@ class Turns:
 
 def test_one_look_trains_when_due_and_not_again(tmp_path, monkeypatch):
     turns = Turns()
-    monkeypatch.setattr(learning_loop, "run_turn", turns)
+    monkeypatch.setattr(running, "run_turn", turns)
     with small_bench(tmp_path) as bench:
         said = []
         first = run_loop(bench, threading.Event(), once=True)
@@ -293,38 +295,11 @@ def test_one_look_trains_when_due_and_not_again(tmp_path, monkeypatch):
 
 
 def test_a_failed_training_is_due_again_at_once(tmp_path, monkeypatch):
-    monkeypatch.setattr(learning_loop, "run_turn", Turns(failures=1))
+    monkeypatch.setattr(running, "run_turn", Turns(failures=1))
     with small_bench(tmp_path) as bench:
         with pytest.raises(DataError, match="no candles today"):
             run_loop(bench, threading.Event(), once=True)
         assert run_loop(bench, threading.Event(), once=True)["turns"] == 1
-
-
-def test_the_loop_trains_again_after_the_interval_until_it_is_stopped(tmp_path, monkeypatch):
-    stop, looks = threading.Event(), []
-
-    class Thrice(Turns):
-        def __call__(self, bench, **more):
-            looks.append("trained")
-            if self.calls == 2:
-                stop.set()
-            return super().__call__(bench, **more)
-
-    class Clock(ReplayClock):
-        """Ten hours pass between two looks."""
-
-        def now_ns(self):
-            self.set(super().now_ns() + 10 * HOUR_NS)
-            looks.append("looked")
-            return super().now_ns()
-
-    turns = Thrice()
-    monkeypatch.setattr(learning_loop, "run_turn", turns)
-    monkeypatch.setattr(learning_loop, "LOOK_HOURS", 1e-7)
-    with small_bench(tmp_path) as bench:
-        done = run_loop(bench, stop, clock=Clock(time.time_ns()))
-    assert done["turns"] == turns.calls == 3
-    assert looks[:6] == ["looked", "trained", "looked", "looked", "trained", "looked"]
 
 
 def test_the_loop_ends_cleanly_when_its_task_is_cancelled(integration, monkeypatch):
@@ -337,11 +312,11 @@ def test_the_loop_ends_cleanly_when_its_task_is_cancelled(integration, monkeypat
         ended.set()
         return {}
 
-    monkeypatch.setattr(learning_loop, "run_turn", endless)
+    monkeypatch.setattr(running, "run_turn", endless)
 
     async def program():
-        task = asyncio.create_task(integration.run_continuous_learning_loop())
-        await asyncio.to_thread(started.wait)
+        task = asyncio.create_task(integration.run_continuous_learning_loop(once=True))
+        await asyncio.to_thread(started.wait, 60)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task

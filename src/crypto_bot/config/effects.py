@@ -96,7 +96,8 @@ def _cex(settings: Settings, _machine: Machine) -> str | None:
 
 def _no_mail(settings: Settings, _machine: Machine) -> str | None:
     told = settings.notifications
-    if "email_port" in told.model_fields_set or told.email_from or told.email_to:
+    wanted = settings.reporting.email or "email_port" in told.model_fields_set
+    if wanted or told.email_from or told.email_to:
         return None if told.email_host else "notifications.email_host is empty, nothing is mailed"
     return None
 
