@@ -11,7 +11,7 @@ from crypto_bot.backtest.integrated_cli import build_parser as integrated_parser
 from crypto_bot.backtest.loop.parts import nobody
 from crypto_bot.backtest.schedule import Stopped
 from crypto_bot.backtest.turn import run_turn
-from crypto_bot.market import SimulationOptions, simulate_market
+from crypto_bot.market import BarStore, SimulationOptions, simulate_market
 
 TURNS = 3
 
@@ -97,8 +97,6 @@ def test_a_run_taken_up_goes_on_with_the_candles_it_began_with(tmp_path):
     """The store grows while the run lies still; the report is of the candles there were."""
     market = simulate_market(SimulationOptions(symbols=3, timeframe="1h", bars=24 * 44, seed=5))
     until_ns = int(market[0].close_time[-1]) - 24 * 3600 * 10**9
-    from crypto_bot.market import BarStore
-
     with bench_in(tmp_path) as bench:
         store = BarStore(bench.settings.data.store_folder)
         for bars in market:
@@ -112,7 +110,9 @@ def test_a_run_taken_up_goes_on_with_the_candles_it_began_with(tmp_path):
     assert lines[0] == f"taking up the interrupted run {begun.id}"
     assert summary["run_id"] == begun.id
     later, _ = turn_in(tmp_path)
-    assert later["data_hash"] != summary["data_hash"] == begun.data_fingerprint
+    with bench_in(tmp_path) as bench:
+        done, after = (bench.journal.run(found["run_id"]) for found in (summary, later))
+    assert after.data_fingerprint != done.data_fingerprint == begun.data_fingerprint
 
 
 def test_keys_without_effect_are_named_at_the_start(calls, capsys):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import pytest
 
 from crypto_bot.backtest.loop.supervisor import FIRST_PAUSE_S, LONGEST_PAUSE_S, Supervisor
 from crypto_bot.core.errors import ConfigError, DataError, StorageError
-from crypto_bot.core.timeframes import SECOND_NS, ReplayClock
+from crypto_bot.core.timeframes import SECOND_NS, FastClock, ReplayClock
 
 
 class Ticking:
@@ -100,20 +101,18 @@ def test_a_part_that_cannot_be_closed_does_not_keep_the_others_open():
     assert first.is_closed
 
 
-class StepsBack:
-    """A clock that is set back by an hour at its tenth look and never waits."""
-
-    def __init__(self):
-        self._looks, self._now = 0, 7_200 * SECOND_NS
-
-    def now_ns(self):
-        self._looks += 1
-        self._now += SECOND_NS if self._looks != 10 else -3_600 * SECOND_NS
-        return self._now
-
-
 def test_a_clock_that_was_set_back_stalls_nothing():
-    stop = threading.Event()
-    part = Ticking("part", 1, stop, ends_after=12)
-    supervised(part, stop=stop, clock=StepsBack())
-    assert min(part.asked) < 7_200
+    """By eleven days, which pass in a hundred seconds here: nobody waits for them."""
+    stop, looks = threading.Event(), []
+
+    def monotonic_ns():
+        looks.append(1)
+        return time.monotonic_ns() - (100 * SECOND_NS if len(looks) > 10 else 0)
+
+    part = Ticking("part", 100, stop, ends_after=12)
+    giving_up = threading.Timer(30, stop.set)
+    giving_up.start()
+    supervised(part, stop=stop, clock=FastClock(10**15, 10_000.0, monotonic_ns=monotonic_ns))
+    giving_up.cancel()
+    assert len(part.asked) == 12
+    assert min(part.asked) < 10**6 - 900_000

@@ -14,6 +14,7 @@ from crypto_bot.core.timeframes import Clock, wait_until
 _LOG = logging.getLogger(__name__)
 FIRST_PAUSE_S = 2.0
 LONGEST_PAUSE_S = 300.0
+LONGEST_WAIT_S = 0.5
 
 
 @dataclass
@@ -67,9 +68,13 @@ class Supervisor:
                     if asked.at_ns <= now_ns and not self.stop.is_set():
                         self._ask(asked)
                 wake_ns = min(asked.at_ns for asked in self._asked)
-                wait_until(self.clock, wake_ns, self.stop)
+                # Never for long: a clock set back meanwhile must be noticed.
+                wait_until(self.clock, min(wake_ns, self._ahead(LONGEST_WAIT_S)), self.stop)
         finally:
             self._close()
+
+    def _ahead(self, seconds: float) -> int:
+        return ahead(self.clock, self.clock.now_ns(), seconds)
 
     def _ask(self, asked: _Asked) -> None:
         now_ns = self.clock.now_ns()
