@@ -7,9 +7,9 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from crypto_bot.backtest.loop.parts import Part, ahead, nobody
+from crypto_bot.backtest.loop.parts import Part, ahead, nobody, speed_of
 from crypto_bot.core.errors import ConfigError, CryptoBotError
-from crypto_bot.core.timeframes import Clock, wait_until
+from crypto_bot.core.timeframes import SECOND_NS, Clock, ReplayClock
 
 _LOG = logging.getLogger(__name__)
 FIRST_PAUSE_S = 2.0
@@ -67,14 +67,17 @@ class Supervisor:
                 for asked in self._asked:
                     if asked.at_ns <= now_ns and not self.stop.is_set():
                         self._ask(asked)
-                wake_ns = min(asked.at_ns for asked in self._asked)
-                # Never for long: a clock set back meanwhile must be noticed.
-                wait_until(self.clock, min(wake_ns, self._ahead(LONGEST_WAIT_S)), self.stop)
+                self._wait_for(min(asked.at_ns for asked in self._asked))
         finally:
             self._close()
 
-    def _ahead(self, seconds: float) -> int:
-        return ahead(self.clock, self.clock.now_ns(), seconds)
+    def _wait_for(self, wake_ns: int) -> None:
+        """Until then, never for long: a clock that is set back meanwhile must be noticed."""
+        if isinstance(self.clock, ReplayClock):
+            self.clock.set(wake_ns)
+            return
+        left_s = (wake_ns - self.clock.now_ns()) / SECOND_NS / speed_of(self.clock)
+        self.stop.wait(min(max(left_s, 0.0), LONGEST_WAIT_S))
 
     def _ask(self, asked: _Asked) -> None:
         now_ns = self.clock.now_ns()
