@@ -27,6 +27,7 @@ from crypto_bot.backtest.sweeping import (
     run_sweep,
     write_results,
 )
+from crypto_bot.backtest.telling import deliver_told
 from crypto_bot.backtest.turn import run_turn
 from crypto_bot.backtest.workbench import Workbench, open_workbench
 from crypto_bot.config import get_integration_config_template, load_settings
@@ -78,19 +79,21 @@ def integrated(options: argparse.Namespace) -> tuple[int, Result]:
         log="integrated_backtest",
         verbose=options.verbose,
         clock=None if options.once else SteadyClock(),
+        foreground=not (options.once or options.json),
     ) as bench:
-        say(options, *bench.start_lines())
         if options.once:
-            with holding(bench.journal, bench.settings):
-                return _one_turn(options, bench)
-        result = run_loop(
-            bench,
-            stopped_by_signals(),
-            data=options.data,
-            symbols=options.symbols,
-            announce=lambda line: say(options, line),
-        )
+            say(options, *bench.start_lines())
+            return _once(options, bench)
+        result = run_loop(bench, stopped_by_signals(), data=options.data, symbols=options.symbols)
         return result["exit_code"], result
+
+
+def _once(options: argparse.Namespace, bench: Workbench) -> tuple[int, Result]:
+    try:
+        with holding(bench.journal, bench.settings):
+            return _one_turn(options, bench)
+    finally:
+        deliver_told(bench.settings, bench.journal)
 
 
 def _one_turn(options: argparse.Namespace, bench: Workbench) -> tuple[int, Result]:

@@ -132,6 +132,16 @@ class LiveSession:
         return {symbol: close_ns for symbol, close_ns in pairs if close_ns is not None}
 
     @property
+    def equity_quote(self) -> float:
+        """All accounts together at the last close, quote."""
+        return sum(lane.broker.equity_quote for lane in self._lanes.values())
+
+    @property
+    def open_positions(self) -> int:
+        """Symbols that are held."""
+        return sum(lane.broker.exposure_quote > 0 for lane in self._lanes.values())
+
+    @property
     def is_flat(self) -> bool:
         """Whether nothing is held and no order waits for an open."""
         accounts = [lane.broker.account for lane in self._lanes.values()]

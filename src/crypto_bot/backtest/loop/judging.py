@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from functools import partial
 from pathlib import Path
 
 from crypto_bot.backtest.candles import stored_candles
 from crypto_bot.backtest.live_feedback import Looked, SessionRemedies, Watched, look
 from crypto_bot.backtest.loop.live import LiveTrading, Trading
-from crypto_bot.backtest.loop.parts import POLL_S, ahead
+from crypto_bot.backtest.loop.parts import POLL_S, ahead, nobody
 from crypto_bot.backtest.promises import Promise, promise_of
 from crypto_bot.backtest.serving import champion_in_service, load_champion
 from crypto_bot.backtest.traders import development_trades
@@ -24,8 +25,10 @@ _WAITS_S = 15.0
 class LockedRemedies:
     """Remedies asked for by the thread that looks: never while a close is being decided."""
 
-    def __init__(self, remedies: SessionRemedies, live: LiveTrading) -> None:
-        self._remedies, self._live = remedies, live
+    def __init__(
+        self, remedies: SessionRemedies, live: LiveTrading, on_rollback: Callable[[str, str], None]
+    ) -> None:
+        self._remedies, self._live, self._on_rollback = remedies, live, on_rollback
 
     def shrink(self, frac: float, reason: str) -> str:
         with self._live.lock:
@@ -40,6 +43,7 @@ class LockedRemedies:
 
     def roll_back(self, version: str, reason: str) -> str:
         outcome = self._remedies.roll_back(version, reason)
+        self._on_rollback(version, f"{outcome}: {reason}")
         self._live.choose_again()
         return outcome
 
@@ -52,6 +56,8 @@ class Judging:
     bench : Workbench
     live : LiveTrading
     announce : callable    told of alarms that stand
+    on_look : callable     told what a look came to, and of which symbol
+    on_rollback : callable    told of a version taken out of service, its symbol first, and why
 
     Notes
     -----
@@ -62,8 +68,15 @@ class Judging:
     name = "feedback"
 
     def __init__(
-        self, bench: Workbench, live: LiveTrading, *, announce: Callable[[str], None]
+        self,
+        bench: Workbench,
+        live: LiveTrading,
+        *,
+        announce: Callable[[str], None],
+        on_look: Callable[[Looked, str], None] = nobody,
+        on_rollback: Callable[[str, str, str], None] = nobody,
     ) -> None:
+        self._on_look, self._on_rollback = on_look, on_rollback
         self._bench, self._live, self._announce = bench, live, announce
         self._interval_ns = int(bench.settings.feedback.interval_hours * HOUR_NS)
         self._looked_ns = 0
@@ -122,7 +135,9 @@ class Judging:
                 watched,
                 self._stretches(trading),
                 paper,
-                remedies=LockedRemedies(remedies, self._live),
+                remedies=LockedRemedies(
+                    remedies, self._live, partial(self._on_rollback, watched.symbol)
+                ),
                 size_before=self._size,
                 folder=folder if charts else None,
             )
@@ -140,6 +155,8 @@ class Judging:
         self._work = None
         outcome = work.result()
         self._size = outcome.size
+        if self._watched is not None:
+            self._on_look(outcome, self._watched.symbol)
         standing = tuple(alarm.number for alarm in outcome.alarms)
         for alarm in outcome.alarms:
             if alarm.number not in self._told:

@@ -123,6 +123,9 @@ def _together(
 
     def decided(report: CloseReport, lateness_s: float) -> None:
         watching.on_close(report, lateness_s)
+        if live is not None and live.trading is not None:
+            session = live.trading.session
+            watching.metrics.account(session.equity_quote, session.open_positions)
         on_close(report, lateness_s)
 
     def ended(end: TurnEnd) -> None:
@@ -140,7 +143,14 @@ def _together(
     )
     parts: list[Part] = [watching]
     if live is not None:
-        parts += [live, Judging(bench, live, announce=announce)]
+        judging = Judging(
+            bench,
+            live,
+            announce=announce,
+            on_look=watching.on_look,
+            on_rollback=watching.on_rollback,
+        )
+        parts += [live, judging]
     Supervisor([*parts, turns], bench.clock, stop, watching.on_failure, watching.on_recovery).run()
     return turns, watching.exit_code
 

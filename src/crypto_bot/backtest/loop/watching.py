@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable
 
 from crypto_bot.backtest.gpu_accelerator import find_devices
+from crypto_bot.backtest.live_feedback import Looked
 from crypto_bot.backtest.logs import keep_secret
 from crypto_bot.backtest.loop.due import last_trained
 from crypto_bot.backtest.loop.parts import ahead
@@ -93,6 +94,18 @@ class Watching:
             self.health.said("bars", is_well=lateness_s <= deadline_s)
         if report.missed:
             self.metrics.bar_missed(len(report.missed))
+        self.health.said("exchange", is_well=bool(report.decided) or not report.missing)
+
+    def on_look(self, looked: Looked, symbol: str) -> None:
+        """A look at the live session has ended: the strongest drift of a feature."""
+        known = [shift.psi for shift in looked.look.features if shift.psi is not None]
+        if known:
+            self.metrics.drift({symbol: max(known)})
+
+    def on_rollback(self, symbol: str, version: str, outcome: str) -> None:
+        """A version was taken out of service by an alarm; told once."""
+        data = {"run_id": self._run_id, "symbol": symbol, "version": version, "text": outcome}
+        self.notifier.notify("rolled_back", data, f"rolled-back-{version}", run_id=self._run_id)
 
     def on_turn_end(self, end: TurnEnd) -> None:
         """A turn's process has ended; a failure is told by `run_failed` where the turn could not."""
