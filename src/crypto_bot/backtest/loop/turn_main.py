@@ -13,6 +13,7 @@ from contextlib import suppress
 from typing import Any, TextIO
 
 from crypto_bot.backtest.loop.turn_request import TurnRequest
+from crypto_bot.backtest.summary import turn_lines
 from crypto_bot.backtest.turn import run_turn
 from crypto_bot.backtest.workbench import open_workbench
 from crypto_bot.config import load_settings
@@ -43,7 +44,7 @@ def main() -> int:
 def _turn(request: TurnRequest, answers: TextIO) -> dict[str, Any]:
     settings = load_settings(parse_yaml(request.settings, name="settings"))
     with open_workbench(settings, log="integrated_backtest", clock=_clock(request)) as bench:
-        return run_turn(
+        summary = run_turn(
             bench,
             data=request.data,
             symbols=request.symbols,
@@ -52,6 +53,9 @@ def _turn(request: TurnRequest, answers: TextIO) -> dict[str, Any]:
             until_ns=request.until_ns,
             announce=lambda line: answer(answers, say=line),
         )
+    for line in turn_lines(summary):
+        answer(answers, say=line)
+    return summary
 
 
 def answer(to: TextIO, **values: Any) -> None:
