@@ -1,4 +1,4 @@
-"""What `crypto-bot status` and `crypto-bot doctor` do."""
+"""What `crypto-bot status`, `doctor` and `retrain` do."""
 
 from __future__ import annotations
 
@@ -7,8 +7,16 @@ from collections.abc import Mapping
 
 from crypto_bot.backtest.command import Handler, Result, say
 from crypto_bot.backtest.doctor import doctor_lines, doctor_result, examine
+from crypto_bot.backtest.loop.lease import lease_name
+from crypto_bot.backtest.loop.plan import RETRAIN
 from crypto_bot.backtest.ml_integration import create_ml_integration
 from crypto_bot.backtest.status import status_lines
+from crypto_bot.config import load_settings
+from crypto_bot.journal import Journal
+
+ON_DEMAND = "on_demand"
+NOBODYS = "-"
+"""The symbol of an alarm that is no model's: looks at models neither see nor clear it."""
 
 
 def status(options: argparse.Namespace) -> tuple[int, Result]:
@@ -25,4 +33,22 @@ def doctor(options: argparse.Namespace) -> tuple[int, Result]:
     return doctor_result(findings)
 
 
-OBSERVING_COMMANDS: Mapping[str, Handler] = {"status": status, "doctor": doctor}
+def retrain(options: argparse.Namespace) -> tuple[int, Result]:
+    """Write down that a training is wanted; the loop that works on this store makes it at once."""
+    settings = load_settings(options.config)
+    with Journal(settings.journal.url) as journal:
+        run_id = journal.start_run("request", {"reason": options.reason})
+        alarm = journal.raise_alarm(run_id, NOBODYS, ON_DEMAND, RETRAIN, {"reason": options.reason})
+        journal.finish_run(run_id, "done", {"alarm": alarm.number})
+        holder = journal.lease(lease_name(settings))
+    who = "the next start of the loop" if holder is None else f"the loop in process {holder.pid}"
+    learns = "" if settings.schedule.is_enabled else "; but learning is switched off here"
+    say(options, f"a training is asked for (alarm {alarm.number}): {who} makes it{learns}")
+    return 0, {"alarm": alarm.number, "loop": None if holder is None else holder.pid}
+
+
+OBSERVING_COMMANDS: Mapping[str, Handler] = {
+    "status": status,
+    "doctor": doctor,
+    "retrain": retrain,
+}

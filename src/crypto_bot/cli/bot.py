@@ -11,7 +11,7 @@ from crypto_bot.backtest.command import CommandParser, Handler, run_command, sha
 _COMMANDS = {
     "integrated": ("setup", "integrated", "backtest-only", "ml-training", "validate"),
     "backtest": ("run", "continuous", "portfolio", "select", "sweep", "view", "optimize"),
-    "observing": ("status", "doctor"),
+    "observing": ("status", "doctor", "retrain"),
 }
 _HELP = """usage: crypto-bot COMMAND [options]
 
@@ -20,6 +20,7 @@ _HELP = """usage: crypto-bot COMMAND [options]
   select                                                    learn which strategy to take
   status                                                    what runs, serves and waits
   doctor                                                    is everything here that is needed
+  retrain                                                   ask the running loop for a training now
 
 `crypto-bot COMMAND --help` explains one; `crypto-bot --print-completion bash` (zsh, tcsh, fish) prints
 the shell's completion. Example: crypto-bot integrated --once --data ./candles
@@ -28,13 +29,14 @@ _EXAMPLES = """examples:
   crypto-bot status
   crypto-bot doctor --offline
   crypto-bot doctor --json
+  crypto-bot retrain
 
 exit codes: 0 done, 1 a check failed, 2 bad usage or configuration
 """
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The commands that look and change nothing; the others have parsers of their own."""
+    """The commands beside a running loop; the others have parsers of their own."""
     shared = shared_options()
     parser = CommandParser(
         prog="crypto-bot",
@@ -60,6 +62,15 @@ def build_parser() -> argparse.ArgumentParser:
     doctor.add_argument("--offline", action="store_true", help="ask no network")
     doctor.add_argument(
         "--timeout", type=float, default=20.0, metavar="SECONDS", help="of one check (default: 20)"
+    )
+    retrain = commands.add_parser(
+        "retrain",
+        parents=[shared],
+        help="ask the running loop, or its next start, for a training now",
+        epilog="example: crypto-bot retrain --reason 'new pairs'",
+    )
+    retrain.add_argument(
+        "--reason", default="asked for by hand", metavar="TEXT", help="kept in the journal"
     )
     return parser
 

@@ -443,7 +443,7 @@ KEY_STATUS: dict[str, Effect] = {
         ),
         Effect("`integrated` without --once"),
     ),
-    "feedback.use_measured_slippage": Effect("backtests of `integrated` and `crypto-bot backtest`"),
+    "feedback.use_measured_slippage": Effect("backtests of `integrated` and `run`"),
     **_each(
         "notifications",
         ("events", "webhook_secret", "attempts", "timeout_seconds"),
