@@ -290,7 +290,9 @@ def test_the_changelog_has_this_version_and_the_licence_is_apache():
 
 
 FORBIDDEN = re.compile(
-    r"/(?:work|root)/|/tmp" + r"/b/|\b(?:sub)?agents?\b(?!\.)|\b(?:helper|lead) session\b", re.I
+    r"/(?:work|root)/|/tmp"
+    + r"/b/|(?<!user-)\b(?:sub)?agents?\b(?!\.)|\b(?:helper|lead) session\b",
+    re.I,
 )
 """Whose machine it was made on, and by whom, is nobody's business."""
 

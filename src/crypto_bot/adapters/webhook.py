@@ -108,7 +108,7 @@ class WebhookChannel:
         timestamp = str(int(self._now_s()))
         headers = {
             "Content-Type": "application/json",
-            "user-agent": "crypto-bot",
+            "User-Agent": "crypto-bot",
             EVENT: notice.event,
             DELIVERY: notice.event_id,
             TIMESTAMP: timestamp,
