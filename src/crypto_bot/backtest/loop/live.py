@@ -183,10 +183,10 @@ class LiveTrading:
     def _begin(self, chosen: Chosen, symbols: tuple[str, ...]) -> None:
         """Take up the session that a stop interrupted, or open a new one."""
         for run in self._bench.journal.unfinished_runs(KIND):
-            if run.config["identity"] == dict(chosen.identity) and self._take_up(run, chosen):
-                return
-            if run.status != "failed":
+            if run.config["identity"] != dict(chosen.identity):
                 self._bench.journal.finish_run(run.id, "done", {"left": "another trader took over"})
+            elif self._take_up(run, chosen):
+                return
         clock = self._bench.clock
         timeframe = chosen.trader.timeframe
         now_ns = clock.now_ns()
@@ -199,6 +199,8 @@ class LiveTrading:
             "history_from_ns": since_ns - kept_days * DAY_NS,
             "turn": chosen.turn,
         }
+        # What closed while a turn was made belongs to the history; a restart will find it there.
+        self._candles.refresh(self._fed, since_ns)
         run_id = self._bench.journal.start_run(KIND, config)
         self._trading, self._decided_ns = self._opened(chosen, run_id, config), since_ns
         self._announce(f"trading: {chosen.trader.name} on {len(symbols)} pairs, run {run_id}")

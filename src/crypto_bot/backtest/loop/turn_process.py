@@ -71,6 +71,7 @@ class TurnProcess:
             self._take(self._answers.get())
         if code is None:
             return None
+        self._close_pipes()
         if not self._is_done and not self._end.error:
             self._end = TurnEnd("", promoted=False, error=f"its process ended with code {code}")
         return self._end
@@ -84,8 +85,13 @@ class TurnProcess:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
-        if self._process.stdin is not None:
-            self._process.stdin.close()
+        self._reader.join(seconds)
+        self._close_pipes()
+
+    def _close_pipes(self) -> None:
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                pipe.close()
 
     def _read(self) -> None:
         for line in _lines(self._process.stdout):
