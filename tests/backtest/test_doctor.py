@@ -252,6 +252,23 @@ def test_an_exchange_that_cannot_be_reached_is_told_with_the_way_out(folder, mon
     assert broken.is_closed
 
 
+def test_a_bucket_that_is_insisted_on_without_a_key_is_a_failure(folder):
+    settings = load_settings({"registry": {"store": "supabase"}}, environ={})
+    status, words, mend = found(look_at_key, settings)
+    assert (status, words) == (
+        "failed",
+        "must be configured for registry.store: supabase, was not",
+    )
+    assert "SUPABASE_SERVICE_KEY" in mend
+    findings = examine(settings, checks=[Check("registry", doctor_network.look_at_registry)])
+    assert [finding.status for finding in findings] == ["ok", "failed"]
+
+
+def test_a_timeout_that_no_check_could_keep_is_refused(folder, capsys):
+    assert main(["doctor", "--offline", "--timeout", "-3"]) == 2
+    assert "--timeout must be above 0 seconds, was -3" in capsys.readouterr().err
+
+
 def test_the_registry_is_tried_where_there_is_one(folder):
     settings = small_settings(folder)
     assert found(doctor_network.look_at_registry, settings)[0] == "ok"

@@ -108,6 +108,15 @@ def test_a_journal_that_is_damaged_is_told_and_the_rest_goes_on(settings, tmp_pa
     assert "journal.sqlite" in found["journal"]["error"]
 
 
+def test_a_journal_that_does_not_answer_leaves_the_rest_of_the_status(settings, tmp_path):
+    (tmp_path / "journal.sqlite").write_bytes(b"no database at all" * 100)
+    found = MLBacktestingIntegration(settings).get_integration_status()
+    assert (found["last_retrain"], found["retrain_due"]) == (None, False)
+    text = "\n".join(status_lines(found))
+    assert "training   last: not known: no journal; every 24 hours" in text
+    assert "journal    not reached: " in text
+
+
 def test_the_integration_status_carries_the_loop_and_fits_a_screen(settings):
     clock = ReplayClock(NOW_NS)
     a_past(settings, clock)

@@ -246,6 +246,21 @@ def test_pruning_keeps_the_newest_and_what_serves(registry, capsys):
     assert registry.versions(SYMBOL) == [first, last] == found["left"]
     assert run("prune", "--keep", "0") == 2
     assert "--keep must be at least 1" in capsys.readouterr().err
+    assert run("prune") == 2
+    assert "--keep must be given, for registry.versions_kept is 0" in capsys.readouterr().err
+
+
+def test_versions_of_a_simulated_market_are_listed_beside_a_registry_of_other_symbols(
+    registry, tmp_path, capsys
+):
+    simulated = toy_registry(tmp_path / "registry-simulated")
+    version = simulated.publish(
+        "ETH/USDT", toy_files(0.6), toy_card(symbol="ETH/USDT", gate=PASSED)
+    )
+    assert main(["registry-list", "--symbol", "ETH/USDT", "--json"]) == 0
+    assert [each["version"] for each in answer(capsys)["versions"]] == [version]
+    assert main(["registry-list", "--symbol", "XRP/USDT"]) == 0
+    assert "holds no version of XRP/USDT; it holds BTC/USDT" in capsys.readouterr().out
 
 
 def test_an_unknown_version_is_named_with_the_nearest(registry, capsys):

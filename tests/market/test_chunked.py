@@ -86,6 +86,8 @@ def test_milliseconds_are_told_from_seconds(tmp_path):
 def test_a_header_or_other_columns_are_refused(tmp_path):
     with pytest.raises(NotCandles, match="must have no header, began with ts"):
         list(read_csv7(written(tmp_path, ["ts,o,h,l,c,v,trades", *lines()]), "XRP/USD", 100))
+    with pytest.raises(NotCandles, match="began with bytes that are no text; use import-csv"):
+        list(read_csv7(written(tmp_path, ["PAR1\x15\x04,,,,,,"]), "XRP/USD", 100))
     six = [line.rsplit(",", 1)[0] for line in lines()]
     with pytest.raises(NotCandles, match=r"7 columns ts, open.*, had 6; use import-csv"):
         list(read_csv7(written(tmp_path, six), "XRP/USD", 100))

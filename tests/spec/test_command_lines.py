@@ -72,6 +72,7 @@ def test_help_of_a_command_imports_nothing_heavy(program, tmp_path):
         (f"{INTEGRATED} ml-training --symbols", "--symbols: expected at least one argument"),
         (f"{BACKTEST} runn", "invalid choice: 'runn'"),
         ("crypto-bot trade", "invalid choice: 'trade'"),
+        ("crypto-bot -c c.yaml statsu", "did you mean 'status'?"),
         ("cointrainer csv-train", "--file"),
     ],
 )

@@ -48,6 +48,9 @@ def clock_finding(name: str, skew_s: float, answer_s: float) -> Finding:
 def look_at_key(settings: Settings) -> list[Finding]:
     """What can be known of Supabase's address and key without asking anybody."""
     supabase = settings.ml_integration.supabase
+    if not supabase.is_configured and settings.registry.store == "supabase":
+        mend = "set SUPABASE_URL and SUPABASE_SERVICE_KEY in the environment, or registry.store: folder"
+        return bad("Supabase", "must be configured for registry.store: supabase, was not", mend)
     if not supabase.is_configured:
         if supabase.has_placeholders:
             mend = "set SUPABASE_URL and SUPABASE_SERVICE_KEY in the environment"
@@ -98,7 +101,7 @@ def look_at_registry(settings: Settings) -> list[Finding]:
 
     from crypto_bot.backtest.workbench import open_registries
 
-    is_bucket = (
+    is_bucket = settings.registry.store == "supabase" or (
         settings.ml_integration.supabase.is_configured and settings.registry.store != "folder"
     )
     if not is_bucket and not Path(settings.registry.folder).exists():

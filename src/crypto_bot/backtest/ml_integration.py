@@ -20,7 +20,7 @@ from crypto_bot.backtest.selector_data import (
     remade_trades,
     trade_tables,
 )
-from crypto_bot.backtest.status import loop_status, registry_status
+from crypto_bot.backtest.status import is_absent, loop_status, registry_status
 from crypto_bot.backtest.training_table import (
     backtest_features,
     symbols_of,
@@ -225,7 +225,10 @@ class MLBacktestingIntegration(IntegrationHooks):
         service. Nothing is made, no network is asked but a registry that lies across one.
         """
         schedule, learning = self.settings.schedule, self.settings.ml_integration
-        last_ns = last_training_ns(self.settings)
+        loop = loop_status(self.settings, clock=self._clock)
+        is_known = loop["journal"]["reachable"] or is_absent(self.settings)
+        last_ns = last_training_ns(self.settings) if is_known else None
+        now_ns = self._clock.now_ns()
         return {
             "ml_integration_enabled": schedule.is_enabled,
             "cointrainer_available": self._check_cointrainer_availability(),
@@ -234,10 +237,10 @@ class MLBacktestingIntegration(IntegrationHooks):
             "auto_retrain_enabled": schedule.auto_retrain,
             "last_retrain": None if last_ns is None else iso_time(last_ns),
             "retrain_interval_hours": schedule.retrain_interval_hours,
-            "retrain_due": is_due(self.settings, last_ns, self._clock.now_ns()),
+            "retrain_due": is_known and is_due(self.settings, last_ns, now_ns),
             "loop": {
-                **loop_status(self.settings, clock=self._clock),
-                "registry": registry_status(self.settings, self._clock.now_ns()),
+                **loop,
+                "registry": registry_status(self.settings, now_ns),
                 "exchange": {"name": self.settings.data.exchange or None},
             },
         }

@@ -19,6 +19,7 @@ from crypto_bot.journal.database import database_url
 from crypto_bot.registry import Registry
 
 LIVE, TURN = "live", "integrated"
+_NONE_YET = "there is none yet"
 _CLOSES = 1000
 """Newest closes whose lateness is counted."""
 
@@ -48,7 +49,7 @@ def loop_status(settings: Settings, *, clock: Clock | None = None) -> dict[str, 
     )
     empty |= {"is_running": False, "alarms": []}
     if is_absent(settings):
-        return {"journal": {"reachable": False, "error": "there is none yet"}, **empty}
+        return {"journal": {"reachable": False, "error": _NONE_YET}, **empty}
     try:
         with Journal(settings.journal.url, clock=clock) as journal:
             found = _read(settings, journal, clock)
@@ -88,9 +89,14 @@ def _read(settings: Settings, journal: Journal, clock: Clock) -> dict[str, Any]:
     }
 
 
+def loop_holder(settings: Settings, journal: Journal) -> dict[str, Any] | None:
+    """pid, host, since, silent_s of the living loop of this store; None where none is at work."""
+    return _holding(settings, journal.lease(lease_name(settings)), SystemClock().now_ns())
+
+
 def loop_is_elsewhere(settings: Settings, journal: Journal) -> bool:
     """Whether another process works as the loop of this store: it delivers what waits."""
-    holder = _holding(settings, journal.lease(lease_name(settings)), SystemClock().now_ns())
+    holder = loop_holder(settings, journal)
     return holder is not None and holder["pid"] != os.getpid()
 
 
@@ -219,8 +225,7 @@ def status_lines(status: Mapping[str, Any]) -> list[str]:
         f"last turn  {_turn(loop['last_turn'])}",
         f"trading    {_bars_line(loop['bars'])}",
         f"models     {_models(loop['registry'])}",
-        f"training   last {status['last_retrain'] or 'never'}, every "
-        f"{status['retrain_interval_hours']:g} hours{', due' if status['retrain_due'] else ''}",
+        f"training   {_training(status)}",
         f"alarms     {_alarms(loop['alarms'])}",
         f"messages   {_outbox(loop['outbox'])}",
         f"journal    {_reached(loop['journal'])}",
@@ -231,6 +236,19 @@ def status_lines(status: Mapping[str, Any]) -> list[str]:
     if loop["memory_gb"] is not None:
         lines.append(f"memory     {loop['memory_gb']:.2f} GB")
     return lines
+
+
+def _training(status: Mapping[str, Any]) -> str:
+    """When models were trained last, and how often they are."""
+    journal = status["loop"]["journal"]
+    is_known = journal["reachable"] or journal["error"] == _NONE_YET
+    last = status["last_retrain"] or ("never" if is_known else "not known: no journal")
+    if not status["ml_integration_enabled"]:
+        return f"last: {last}; learning is off"
+    if not status["auto_retrain_enabled"]:
+        return f"last: {last}; auto_retrain is off"
+    due = ", due" if status["retrain_due"] else ""
+    return f"last: {last}; every {status['retrain_interval_hours']:g} hours{due}"
 
 
 def _exchange(loop: Mapping[str, Any]) -> str:

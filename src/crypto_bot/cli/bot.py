@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 
 from crypto_bot.backtest.command import CommandParser, Handler, run_command, shared_options
+from crypto_bot.core.errors import nearest
 
 _COMMANDS = {
     "integrated": ("setup", "integrated", "backtest-only", "ml-training", "validate"),
@@ -93,6 +94,7 @@ def completion_parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point; hands the line to the module that owns the command."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    known = [name for names in _COMMANDS.values() for name in names]
     if not words or words[0] in {"-h", "--help"}:
         print(_HELP, end="")
         return 0 if words else 2
@@ -103,6 +105,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     if words[0].startswith("--print-completion"):
         completion_parser().parse_args(words)
+    if not any(word in known for word in words):
+        return _no_command(words, known)
     if any(word in _COMMANDS["observing"] for word in words):
         return run_command(build_parser(), words, _handlers)
     if any(word in _COMMANDS["backtest"] for word in words):
@@ -112,6 +116,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from crypto_bot.backtest.integrated_cli import main as integrated
 
     return integrated(words)
+
+
+def _no_command(words: Sequence[str], known: Sequence[str]) -> int:
+    """Name what was given for a command, and the nearest one; the exit code."""
+    given = [word for word in words if not word.startswith("-")] or list(words)
+    word = next((word for word in given if nearest(word, known)), given[0])
+    print(
+        f"error: invalid choice: {word!r} is no command of crypto-bot{nearest(word, known)}\n"
+        f"choose from {', '.join(known)}",
+        file=sys.stderr,
+    )
+    return 2
 
 
 if __name__ == "__main__":

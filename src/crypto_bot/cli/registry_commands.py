@@ -32,8 +32,7 @@ _MOST_BYTES = 2**20
 
 def registry_list(options: argparse.Namespace) -> tuple[int, Result]:
     """Versions of a symbol, best first; an empty list is an answer, not a failure."""
-    real, simulated = open_registries(load_settings(options.config))
-    registry = real if real.symbols() else simulated
+    registry = registry_holding(load_settings(options.config), options.symbol)
     ranked = registry.rank(options.symbol)
     if ranked:
         say(options, *_ranking_lines(options.symbol, ranked))

@@ -106,6 +106,10 @@ def prune(options: argparse.Namespace) -> tuple[int, Result]:
     settings = load_settings(options.config)
     registry = registry_holding(settings, options.symbol)
     kept = settings.registry.versions_kept if options.keep is None else options.keep
+    if options.keep is None and kept < 1:
+        raise ConfigError(
+            "--keep must be given, for registry.versions_kept is 0 (all are kept); add --keep 10"
+        )
     if kept < 1:
         raise ConfigError(
             f"--keep must be at least 1, was {kept}; retire takes the last version out of use"

@@ -85,8 +85,10 @@ def _check_first_line(path: Path, content: bytes) -> None:
     try:
         [float(field) for field in fields if field]
     except ValueError:
+        began = ", ".join(fields)
+        shown = began[:100] if began.isprintable() else "bytes that are no text"
         raise NotCandles(
-            f"{path} must have no header, began with {', '.join(fields)}; use import-csv"
+            f"{path} must have no header, began with {shown}; use import-csv"
         ) from None
 
 
