@@ -46,7 +46,7 @@ def disturbed(folder, *, kills, seed, turns, closes, speed=60.0):
     """Start, kill at a random moment, again and again; then let it do its work."""
     draw = random.Random(seed)
     for _ in range(kills):
-        killed_after(folder, draw.uniform(2.0, 14.0), speed=speed, turns=10**6, closes=10**6)
+        killed_after(folder, draw.uniform(1.5, 8.0), speed=speed, turns=10**6, closes=10**6)
         verify(folder, ALWAYS) if (folder / "journal.sqlite").exists() else None
     said, has_ended = killed_after(folder, ENOUGH_S, speed=speed, turns=turns, closes=closes)
     assert has_ended, said
