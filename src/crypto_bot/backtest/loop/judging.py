@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, wait
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
@@ -121,10 +122,9 @@ class Judging:
         self._work = work = Future[Looked]()
 
         def looks() -> None:
-            try:
+            with ExitStack() as stack:
+                stack.push(lambda _kind, error, _trace: _handed_over(work, error))
                 work.set_result(self._looked(trading, paper))
-            except BaseException as error:  # noqa: BLE001 - raised by `_finish`
-                work.set_exception(error)
 
         # A daemon, which a pool's threads are not: the end of the program does not wait for a look.
         threading.Thread(target=looks, name="feedback", daemon=True).start()
@@ -173,6 +173,13 @@ class Judging:
                 reason = alarm.detail.get("reason", "")
                 self._announce(f"alarm {alarm.number} {alarm.kind} -> {alarm.action}: {reason}")
         self._told = standing
+
+
+def _handed_over(work: Future[Looked], error: BaseException | None) -> bool:
+    """What a look failed by is raised where its result is asked for, in the loop's own thread."""
+    if error is not None:
+        work.set_exception(error)
+    return True
 
 
 def _watched(bench: Workbench, trading: Trading) -> Watched:
