@@ -165,7 +165,7 @@ def test_any_mix_of_configured_exits_makes_a_report(tmp_path, exits, said):
     assert (tmp_path / summary["report"]).exists() or (
         tmp_path / "out/runs" / summary["run_id"] / "report.html"
     ).exists()
-    stored = turn._read_sweep(tmp_path / "out/runs" / summary["run_id"] / "sweep.parquet")
+    stored = turn.read_sweep(tmp_path / "out/runs" / summary["run_id"] / "sweep.parquet")
     ranking = turn.rank_settings(stored)
     swept = turn.StrategySweep(stored, ranking, (), 0)
 

@@ -183,8 +183,8 @@ def test_a_program_that_takes_too_long_is_ended_with_what_it_started(
     )
     (bars,) = MARKET
     trainer = ExternalTrainer(bench, bars)
-    monkeypatch.setattr(trainer, "_limit_s", 4.0)
-    with pytest.raises(ModelError, match=r"must train within 4 s, did not; .*it said: working"):
+    monkeypatch.setattr(trainer, "_limit_s", 8.0)
+    with pytest.raises(ModelError, match=r"must train within 8 s, did not; .*it said: working"):
         trainer.fit(rows_of(bench, bars))
     state = Path("/proc") / (tmp_path / "child").read_text() / "stat"
     assert not state.exists() or state.read_text().rpartition(")")[2].split()[0] == "Z"

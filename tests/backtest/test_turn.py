@@ -89,7 +89,8 @@ def test_the_report_folder_holds_what_both_guides_name(turn):
     found = {path.name for path in turn.report.iterdir()}
     name = turn.summary["paper"]["trader"].split()[0]
     three = {f"{name}_bt_{kind}.csv" for kind in ("trades", "orders", "positions")}
-    assert found == FILES | three
+    promises = {f"promise-{model['version']}.npy" for model in turn.summary["models"]}
+    assert found == FILES | three | promises
     assert all((turn.report / one).stat().st_size > 0 for one in found)
     for picture in turn.report.glob("*.png"):
         assert picture.read_bytes().startswith(b"\x89PNG")

@@ -68,6 +68,17 @@ def test_rollback_goes_back_one_champion_at_a_time_and_says_when_there_is_none(r
     assert [entry.number for entry in registry.history("BTC/USDT")] == [1, 2, 3, 4, 5, 6, 7]
 
 
+def test_a_rollback_of_one_version_leaves_another_that_was_promoted_meanwhile(registry, three):
+    first, second, third = three
+    for version in three:
+        registry.promote("BTC/USDT", version, PASSED)
+    with pytest.raises(ModelError, match=f"{second} must serve to be rolled back, {third} does"):
+        registry.rollback("BTC/USDT", of=second)
+    assert registry.champion("BTC/USDT") == third
+    assert registry.rollback("BTC/USDT", of=third).champion == second
+    assert first in registry.versions("BTC/USDT")
+
+
 def test_promoting_the_champion_again_does_not_make_rollback_useless(registry, three):
     for version in (three[0], three[1], three[1]):
         registry.promote("BTC/USDT", version, PASSED)

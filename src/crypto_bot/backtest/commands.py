@@ -15,7 +15,7 @@ from crypto_bot.backtest.loop.lease import holding
 from crypto_bot.backtest.loop.running import run_loop
 from crypto_bot.backtest.own_slippage import charged, slippage_notes
 from crypto_bot.backtest.results import VIEWED_FILES, rank_results, result_files, summarise
-from crypto_bot.backtest.schedule import repeat, stopped_by_signals
+from crypto_bot.backtest.schedule import ending_within, repeat, stopped_by_signals
 from crypto_bot.backtest.search_command import optimize_strategy, refuse_search_options, sweep
 from crypto_bot.backtest.selecting import select
 from crypto_bot.backtest.shared_account import portfolio
@@ -84,7 +84,9 @@ def integrated(options: argparse.Namespace) -> tuple[int, Result]:
         if options.once:
             say(options, *bench.start_lines())
             return _once(options, bench)
-        result = run_loop(bench, stopped_by_signals(), data=options.data, symbols=options.symbols)
+        stop = stopped_by_signals()
+        with ending_within(0.9 * bench.settings.loop.stop_seconds, stop):
+            result = run_loop(bench, stop, data=options.data, symbols=options.symbols)
         return result["exit_code"], result
 
 

@@ -118,7 +118,7 @@ class SessionRemedies:
         symbol = self._champion.symbol
         if registry.champion(symbol) != version:
             return f"{version} is no longer in service"
-        entry = registry.rollback(symbol, reason=reason, run_id=self._run_id)
+        entry = registry.rollback(symbol, of=version, reason=reason, run_id=self._run_id)
         return f"{entry.champion or 'nothing'} is in service again"
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
@@ -60,6 +62,27 @@ def repeat(
         event.wait(pause * 3600)
     announce(f"stopped after {turns} turns")
     return 0, {"turns": turns}
+
+
+@contextmanager
+def ending_within(seconds: float, stop: threading.Event) -> Iterator[None]:
+    """End the program for sure so long after `stop` was set, whatever the body still waits for.
+
+    What is left then is as after a kill -9: nothing is lost, the next start takes it up.
+    """
+    is_over = threading.Event()
+
+    def watch() -> None:
+        stop.wait()
+        if not is_over.wait(seconds):
+            _LOG.critical("the stop took longer than %g s: the program is ended", seconds)
+            os._exit(1)
+
+    threading.Thread(target=watch, name="stop", daemon=True).start()
+    try:
+        yield
+    finally:
+        is_over.set()
 
 
 def stopped_by_signals() -> threading.Event:

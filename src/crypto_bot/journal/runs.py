@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -15,7 +15,7 @@ from crypto_bot.core.errors import DataError
 from crypto_bot.core.timeframes import SECOND_NS
 from crypto_bot.journal import tables
 from crypto_bot.journal.ledger import Ledger, Row, matching
-from crypto_bot.journal.processes import host_name, identity, is_alive
+from crypto_bot.journal.processes import host_name, identity, is_alive, is_here
 from crypto_bot.journal.records import Run, RunStatus, Step, TrialKind
 
 
@@ -126,6 +126,19 @@ class RunLedger(Ledger):
         with self._writing() as connection:
             _mark_dead(connection, self._clock.now_ns())
         return self.runs(kind, status=RunStatus.INTERRUPTED)
+
+    def interrupt_unseen(self, kind: str, is_ours: Callable[[Run], bool]) -> None:
+        """Mark as interrupted what is 'running' where it cannot be looked up, as far as `is_ours`.
+
+        That is another machine, or a container that was replaced. Only who holds the lease of that
+        work may say so: its owner gave no sign of life for as long as the lease asks.
+        """
+        with self._writing() as connection:
+            running = matching(tables.runs, {"kind": kind, "status": RunStatus.RUNNING.value})
+            for row in connection.execute(running).mappings().all():
+                is_unseen = row["process"] is not None and not is_here(row["process"])
+                if is_unseen and is_ours(_run(dict(row))):
+                    _interrupt(connection, row["id"], self._clock.now_ns())
 
     @contextmanager
     def step(self, run_id: str, name: str) -> Iterator[Step]:
@@ -254,17 +267,20 @@ def _is_at_work(run: Any) -> bool:
 
 def _mark_dead(connection: Connection, now_ns: int) -> None:
     """Runs 'running' in a process of this host that is gone were interrupted, and so were their steps."""
-    runs, steps = tables.runs, tables.steps
+    runs = tables.runs
     query = select(runs.c.id, runs.c.pid, runs.c.process, runs.c.process_started_at_ns).where(
         runs.c.status == RunStatus.RUNNING.value, runs.c.host == host_name()
     )
     for run in connection.execute(query).all():
         if not _is_at_work(run):
-            ended = {"status": RunStatus.INTERRUPTED.value, "finished_at_ns": now_ns}
-            _change(connection, run.id, **ended)
-            connection.execute(
-                update(steps).where(
-                    steps.c.run_id == run.id, steps.c.status == RunStatus.RUNNING.value
-                ),
-                ended,
-            )
+            _interrupt(connection, run.id, now_ns)
+
+
+def _interrupt(connection: Connection, run_id: str, now_ns: int) -> None:
+    steps = tables.steps
+    ended = {"status": RunStatus.INTERRUPTED.value, "finished_at_ns": now_ns}
+    _change(connection, run_id, **ended)
+    connection.execute(
+        update(steps).where(steps.c.run_id == run_id, steps.c.status == RunStatus.RUNNING.value),
+        ended,
+    )

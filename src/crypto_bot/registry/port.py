@@ -66,9 +66,9 @@ class Registry(Protocol):
         ...
 
     def rollback(
-        self, symbol: str, *, reason: str = "asked for", run_id: str = ""
+        self, symbol: str, *, of: str | None = None, reason: str = "asked for", run_id: str = ""
     ) -> ChampionEntry:
-        """Put the champion before the present one back into service."""
+        """Put the champion before the present one back; only where `of` is that, if given."""
         ...
 
     def retire(

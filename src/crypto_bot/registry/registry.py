@@ -223,14 +223,19 @@ class ModelRegistry:
         return replay(self.history(symbol)).before_champion()
 
     def rollback(
-        self, symbol: str, *, reason: str = "asked for", run_id: str = ""
+        self, symbol: str, *, of: str | None = None, reason: str = "asked for", run_id: str = ""
     ) -> ChampionEntry:
         """Put the champion before the present one back into service; retired ones are passed over.
 
-        Raises ModelError if there was none, or if its files are damaged or not to be trusted.
+        `of` is the version that the caller means: another one in service stays there. Raises ModelError
+        for that, and if there was none before, or if its files are damaged or not to be trusted.
         """
 
         def decide(reign: Reign) -> tuple[str, str | None]:
+            if of is not None and reign.champion != of:
+                raise ModelError(
+                    f"{symbol} {of} must serve to be rolled back, {reign.champion} does; look again"
+                )
             target = reign.before_champion()
             if target is None:
                 raise ModelError(

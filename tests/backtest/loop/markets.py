@@ -23,6 +23,7 @@ LIVE: dict[str, Any] = {
     "data": {"exchange": "", "base_timeframe": "5m"},
     "models": {"trainers": ["lightgbm"], "lightgbm": {"n_estimators": 5}},
     "loop": {"jitter_frac": 0.0, "training_niceness": 0},
+    "operations": {"port": 0},
 }
 """Settings of a turn that takes seconds."""
 STORED_DAYS, DAYS = 8, 12

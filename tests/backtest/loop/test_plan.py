@@ -137,3 +137,19 @@ def test_the_pause_is_longer_by_a_share_that_a_restart_draws_again():
         next_turn(chosen, Past(NOW, NOW, newest_run=str(seed)), NOW).at_ns for seed in range(20)
     }
     assert len(others) == 20
+
+
+def test_a_training_that_was_in_vain_waits_for_new_candles(journal, clock):
+    """No model could be trained: the same candles would allow none either."""
+    finished(journal, trained=True)
+    clock.set(NOW + 30 * HOUR_NS)
+    journal.raise_alarm(journal.runs(KIND)[0].id, "ALL", "feature_drift", "retrain", {})
+    moved(journal)
+    run_id = journal.start_run(KIND, {"train": True})
+    journal.finish_run(run_id, "done")
+    due = next_turn(settings(), read_past(journal), clock.now_ns())
+    assert (due.at_ns - clock.now_ns(), due.train) == (6 * HOUR_NS, True)
+    moved(journal)
+    other = journal.start_run(KIND, {"train": False})
+    journal.finish_run(other, "done")
+    assert next_turn(settings(), read_past(journal), clock.now_ns()).at_ns == clock.now_ns()

@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from crypto_bot.adapters.supabase_problems import SupabaseRefused
 from crypto_bot.backtest.loop.supervisor import FIRST_PAUSE_S, LONGEST_PAUSE_S, Supervisor
 from crypto_bot.core.errors import ConfigError, DataError, StorageError
 from crypto_bot.core.timeframes import SECOND_NS, FastClock, ReplayClock
@@ -78,6 +79,14 @@ def test_a_wrong_configuration_ends_the_loop_and_closes_the_parts():
         supervised(bad, good, stop=stop)
     assert bad.is_closed
     assert good.is_closed
+
+
+def test_a_key_that_expires_while_the_loop_runs_stops_only_what_needs_it():
+    stop = threading.Event()
+    bad = Ticking("bad", 1, stop, fails=range(100), error=SupabaseRefused)
+    good = Ticking("good", 1, stop, ends_after=20)
+    supervised(bad, good, stop=stop)
+    assert len(good.asked) == 20
 
 
 def test_a_fault_of_ours_is_not_taken_for_weather():

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, wait
 from functools import partial
 from pathlib import Path
 
@@ -84,7 +85,6 @@ class Judging:
         self._size: float | None = None
         self._watched: Watched | None = None
         self._work: Future[Looked] | None = None
-        self._worker = ThreadPoolExecutor(1, thread_name_prefix="feedback")
         self._told: tuple[int, ...] = ()
 
     def tick(self, now_ns: int) -> int:
@@ -108,10 +108,9 @@ class Judging:
         return ahead(clock, now_ns, POLL_S)
 
     def close(self) -> None:
-        """A look at work ends by itself; what it had not written is looked at again."""
+        """A look at work is left behind after a moment; what it had not written is looked at again."""
         if self._work is not None:
             wait([self._work], self._bench.settings.loop.stop_seconds / 2)
-        self._worker.shutdown(wait=False, cancel_futures=True)
 
     def _newest_look(self) -> int:
         found = self._bench.journal.feedback(run_id=self._run_id)
@@ -119,7 +118,16 @@ class Judging:
 
     def _begin(self, trading: Trading) -> None:
         paper = trading.session.result()
-        self._work = self._worker.submit(self._looked, trading, paper)
+        self._work = work = Future[Looked]()
+
+        def looks() -> None:
+            try:
+                work.set_result(self._looked(trading, paper))
+            except BaseException as error:  # noqa: BLE001 - raised by `_finish`
+                work.set_exception(error)
+
+        # A daemon, which a pool's threads are not: the end of the program does not wait for a look.
+        threading.Thread(target=looks, name="feedback", daemon=True).start()
 
     def _looked(self, trading: Trading, paper: PaperResult) -> Looked:
         watched = self._watched or _watched(self._bench, trading)
@@ -153,6 +161,8 @@ class Judging:
 
     def _finish(self, work: Future[Looked]) -> None:
         self._work = None
+        if work.exception() is not None:
+            self._looked_ns -= self._interval_ns * 3 // 4  # its remedies are not put off for long
         outcome = work.result()
         self._size = outcome.size
         if self._watched is not None:

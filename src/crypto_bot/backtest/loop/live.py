@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,14 +16,16 @@ from crypto_bot.backtest.loop.parts import ahead, nobody, speed_of
 from crypto_bot.backtest.loop.turn_process import TurnEnd
 from crypto_bot.backtest.workbench import Workbench
 from crypto_bot.core import Bars
-from crypto_bot.core.errors import DataError
+from crypto_bot.core.errors import CryptoBotError, DataError
 from crypto_bot.core.timeframes import DAY_NS, iso_time, next_close_ns, timeframe_ns
 from crypto_bot.journal import Run
+from crypto_bot.journal.processes import host_name
 from crypto_bot.trading import CandleFeed, CloseReport, LiveSession, LiveSymbol, RiskGuard
 
 _LOG = logging.getLogger(__name__)
 KIND = "live"
 _WAITS_S = 15.0
+_CHOOSES_AGAIN_S = 60.0
 
 
 @dataclass(eq=False)
@@ -84,6 +87,7 @@ class LiveTrading:
         """Held while a close is decided."""
         self._trading: Trading | None = None
         self._is_to_choose = True
+        self._chooses_ns = 0
         self._decided_ns = 0
         self.guard = RiskGuard(bench.paper_options(bench.exits).limits)
 
@@ -98,8 +102,9 @@ class LiveTrading:
         return self._decided_ns or None
 
     def turn_ended(self, end: TurnEnd) -> None:
-        """Look who trades now."""
-        self._is_to_choose = not end.error
+        """Look who trades now: a turn may have promoted before it failed."""
+        del end
+        self._is_to_choose = True
 
     def choose_again(self) -> None:
         """Another version may be in service: look who trades now."""
@@ -116,11 +121,15 @@ class LiveTrading:
 
     def tick(self, now_ns: int) -> int:
         """Decide what has closed; when to ask again."""
-        if self._is_to_choose:
-            self._choose()
+        self._look_who_trades(now_ns)
         trading = self._trading
         if trading is None:
             return ahead(self._bench.clock, now_ns, _WAITS_S)
+        if self._decided_ns > now_ns + timeframe_ns(trading.timeframe):
+            self._announce("trading: the clock was ahead and came back, the session is taken up")
+            self._decided_ns = self._chooses_ns = 0
+            self._finish(trading, "interrupted")
+            return now_ns + 1
         close_ns = next_close_ns(trading.timeframe, now_ns) - timeframe_ns(trading.timeframe)
         if close_ns > self._decided_ns:
             self._decide(trading, close_ns)
@@ -159,6 +168,18 @@ class LiveTrading:
         self._decided_ns = close_ns
         self._on_close(report, lateness_s)
 
+    def _look_who_trades(self, now_ns: int) -> None:
+        """Choose if it is time; who trades goes on while that cannot be known."""
+        if not self._is_to_choose or now_ns < self._chooses_ns:
+            return
+        try:
+            self._choose()
+        except CryptoBotError as error:
+            if self._trading is None:
+                raise
+            self._chooses_ns = ahead(self._bench.clock, now_ns, _CHOOSES_AGAIN_S)
+            _LOG.error("who trades from now on is asked again later: %s", error)
+
     def _choose(self) -> None:
         why_not = self._candles.why_closed()
         if why_not:
@@ -182,11 +203,11 @@ class LiveTrading:
 
     def _begin(self, chosen: Chosen, symbols: tuple[str, ...]) -> None:
         """Take up the session that a stop interrupted, or open a new one."""
-        for run in self._bench.journal.unfinished_runs(KIND):
-            if run.config["identity"] == dict(chosen.identity) and self._take_up(run, chosen):
-                return
-            if run.status != "failed":
+        for run in self._left_behind():
+            if run.config["identity"] != dict(chosen.identity):
                 self._bench.journal.finish_run(run.id, "done", {"left": "another trader took over"})
+            elif self._take_up(run, chosen):
+                return
         clock = self._bench.clock
         timeframe = chosen.trader.timeframe
         now_ns = clock.now_ns()
@@ -198,10 +219,20 @@ class LiveTrading:
             "since_ns": since_ns,
             "history_from_ns": since_ns - kept_days * DAY_NS,
             "turn": chosen.turn,
+            "store": self._bench.settings.data.store_folder,
         }
+        # What closed while a turn was made belongs to the history; a restart will find it there.
+        self._candles.refresh(self._fed, since_ns)
         run_id = self._bench.journal.start_run(KIND, config)
         self._trading, self._decided_ns = self._opened(chosen, run_id, config), since_ns
         self._announce(f"trading: {chosen.trader.name} on {len(symbols)} pairs, run {run_id}")
+
+    def _left_behind(self) -> list[Run]:
+        """Sessions to go on with: of dead processes, and ours, where the journal failed before the end."""
+        journal, us = self._bench.journal, (os.getpid(), host_name())
+        dead = journal.unfinished_runs(KIND)
+        running = journal.runs(KIND, status="running")
+        return [*(run for run in running if (run.pid, run.host) == us), *dead]
 
     def _take_up(self, run: Run, chosen: Chosen) -> bool:
         """Go on with an interrupted session; False, said and written down, where it cannot be repeated."""

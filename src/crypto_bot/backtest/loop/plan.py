@@ -30,6 +30,8 @@ class Past:
     last_failure_ns : end of the newest of these
     is_interrupted : a turn was begun and waits to be taken up
     asked_by : why a training was asked for out of turn; '' if it was not
+    was_answered : the newest completed turn began after that and was to train
+    was_in_vain : the newest completed turn was to train, and no model could be trained
     newest_run : id of the newest turn, the seed of the jitter
     """
 
@@ -39,6 +41,8 @@ class Past:
     last_failure_ns: int | None = None
     is_interrupted: bool = False
     asked_by: str = ""
+    was_answered: bool = False
+    was_in_vain: bool = False
     newest_run: str = ""
 
 
@@ -59,16 +63,23 @@ def read_past(journal: Journal) -> Past:
     since = newest if done is None else newest[: newest.index(done)]
     begun = [run for run in since if run in interrupted]
     starts = sum(_fruitless_starts(journal, run) for run in begun)
+    trained_ns = last_trained(journal)
     failed = [run for run in since if run.status is RunStatus.FAILED or (run in begun and starts)]
     return Past(
         last_turn_ns=None if done is None else done.finished_at_ns,
-        last_training_ns=last_trained(journal),
+        last_training_ns=trained_ns,
         failures=len(failed) - bool(starts) + starts,
         last_failure_ns=failed[0].finished_at_ns if failed else None,
         is_interrupted=bool(begun),
         asked_by=asked[0].kind if asked else "",
+        was_answered=bool(asked) and _was_to_train(done, asked[-1].raised_at_ns),
+        was_in_vain=_was_to_train(done, (trained_ns or 0) + 1),
         newest_run=newest[0].id if newest else "",
     )
+
+
+def _was_to_train(turn: Run | None, since_ns: int) -> bool:
+    return turn is not None and bool(turn.config.get("train")) and turn.started_at_ns >= since_ns
 
 
 def _fruitless_starts(journal: Journal, run: Run) -> int:
@@ -83,7 +94,8 @@ def next_turn(settings: Settings, past: Past, now_ns: int) -> Due:
 
     Notes
     -----
-    An interrupted turn goes on at once, and so does the first one and one asked for by an alarm; a
+    An interrupted turn goes on at once, and so does the first one and one asked for by an alarm (which
+    waits for new candles once no model could be trained of those there are); a
     failed one, or one whose start was in vain before, waits `loop.first_retry_minutes`, doubled for each further failure, never longer than
     the interval. Pauses are longer by up to `loop.jitter_frac`, drawn from the newest run's id: the
     same after a restart.
@@ -97,16 +109,15 @@ def next_turn(settings: Settings, past: Past, now_ns: int) -> Due:
         return Due(now_ns, train, "an interrupted turn is taken up")
     if past.last_turn_ns is None:
         return Due(now_ns, train, "the first turn")
-    if past.asked_by and train:
+    if past.asked_by and train and not (past.was_answered or past.was_in_vain):
         return Due(now_ns, True, f"training was asked for: {past.asked_by}")
     refresh_ns = int(settings.refresh_interval_hours * HOUR_NS)
     at_ns = past.last_turn_ns + _jittered(settings, past, refresh_ns)
     due_ns = _training_due_ns(settings, past)
-    if due_ns is not None and due_ns < at_ns:
+    if due_ns is not None and due_ns < at_ns and not past.was_in_vain:
         return Due(max(due_ns, now_ns if wants_training else due_ns), True, "training is due")
-    return Due(
-        at_ns, is_due(settings, past.last_training_ns, max(at_ns, now_ns)), "candles are due"
-    )
+    train |= is_due(settings, past.last_training_ns, max(at_ns, now_ns))
+    return Due(at_ns, train, "candles are due")
 
 
 def _training_due_ns(settings: Settings, past: Past) -> int | None:

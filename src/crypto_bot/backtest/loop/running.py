@@ -10,6 +10,7 @@ from typing import Any
 from crypto_bot.backtest.loop.due import in_words, is_due, last_trained
 from crypto_bot.backtest.loop.judging import Judging
 from crypto_bot.backtest.loop.lease import holding
+from crypto_bot.backtest.loop.live import KIND as LIVE
 from crypto_bot.backtest.loop.live import LiveTrading
 from crypto_bot.backtest.loop.parts import Part, nobody
 from crypto_bot.backtest.loop.supervisor import Supervisor
@@ -57,7 +58,9 @@ def run_loop(
     with holding(bench.journal, bench.settings, stop):
         if once:
             return _one_look(bench, stop, data, symbols, announce)
-        wait_for_orphans(bench.journal)
+        store = bench.settings.data.store_folder
+        wait_for_orphans(bench.journal, store)
+        bench.journal.interrupt_unseen(LIVE, lambda run: run.config.get("store") == store)
         return _forever(bench, stop, TurnsAsked(data, symbols), feed, announce, on_close)
 
 
@@ -129,9 +132,9 @@ def _together(
         on_close(report, lateness_s)
 
     def ended(end: TurnEnd) -> None:
-        watching.on_turn_end(end)
         if live is not None:
             live.turn_ended(end)
+        watching.on_turn_end(end)
 
     live = _live(bench, asked, feed, announce, decided)
     turns = Turns(

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from crypto_bot.backtest.loop.parts import Part, ahead, nobody, speed_of
-from crypto_bot.core.errors import ConfigError, CryptoBotError
+from crypto_bot.core.errors import ConfigError, CryptoBotError, StorageError
 from crypto_bot.core.timeframes import SECOND_NS, Clock, ReplayClock
 
 _LOG = logging.getLogger(__name__)
@@ -41,8 +41,9 @@ class Supervisor:
     Notes
     -----
     A part that fails is asked again after a pause that doubles from 2 s up to 5 minutes; the others
-    go on. A ConfigError ends the loop: what is configured wrongly does not mend itself. A clock that
-    was set back asks the parts again at once instead of waiting for the old time to come.
+    go on. A ConfigError ends the loop: what is configured wrongly does not mend itself; one of a
+    store (a key that expired meanwhile) does not, for everything else still works. A clock that was
+    set back asks the parts again at once instead of waiting for the old time to come.
     """
 
     parts: Sequence[Part]
@@ -83,9 +84,9 @@ class Supervisor:
         now_ns = self.clock.now_ns()
         try:
             asked.at_ns = asked.part.tick(now_ns)
-        except ConfigError:
-            raise
         except CryptoBotError as error:
+            if isinstance(error, ConfigError) and not isinstance(error, StorageError):
+                raise
             asked.failures += 1
             pause = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2 ** min(asked.failures - 1, 20))
             asked.at_ns = ahead(self.clock, now_ns, pause)

@@ -18,7 +18,7 @@ from crypto_bot.backtest.loop.plan import STOPPED
 from crypto_bot.backtest.loop.turn_request import TurnRequest
 from crypto_bot.backtest.turn import KIND
 from crypto_bot.core.errors import StorageError
-from crypto_bot.journal import Journal
+from crypto_bot.journal import Journal, Run
 
 _LOG = logging.getLogger(__name__)
 _PROGRAM = (sys.executable, "-m", "crypto_bot.backtest.loop.turn_main")
@@ -71,6 +71,7 @@ class TurnProcess:
             self._take(self._answers.get())
         if code is None:
             return None
+        self._close_pipes()
         if not self._is_done and not self._end.error:
             self._end = TurnEnd("", promoted=False, error=f"its process ended with code {code}")
         return self._end
@@ -84,8 +85,13 @@ class TurnProcess:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
-        if self._process.stdin is not None:
-            self._process.stdin.close()
+        self._reader.join(seconds)
+        self._close_pipes()
+
+    def _close_pipes(self) -> None:
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                pipe.close()
 
     def _read(self) -> None:
         for line in _lines(self._process.stdout):
@@ -132,26 +138,39 @@ def mark_ended(journal: Journal, *, stopped: bool) -> None:
         journal.finish_run(run.id, "interrupted", {STOPPED: stopped})
 
 
-def running_step(journal: Journal, now_ns: int) -> tuple[str, float]:
-    """The step a running turn is in, and for how many seconds; ('', 0) between steps."""
+def running_step(journal: Journal, now_ns: int, *, since_ns: int = 0) -> tuple[str, float]:
+    """The step a running turn is in, and for how many seconds.
+
+    Before, between and after steps the name is '' and the seconds count from the end of the last one,
+    or from `since_ns`, the start of the process, if that is later.
+    """
+    ended_ns = since_ns
     for run in journal.runs(KIND, status="running", limit=1):
         begun = [step for step in journal.steps(run.id) if step.finished_at_ns is None]
         if begun:
             newest = max(begun, key=lambda step: step.started_at_ns)
             return newest.name, (now_ns - newest.started_at_ns) / 1e9
-    return "", 0.0
+        ended_ns = max([ended_ns, *(step.finished_at_ns or 0 for step in journal.steps(run.id))])
+    return "", (now_ns - ended_ns) / 1e9 if ended_ns else 0.0
 
 
-def wait_for_orphans(journal: Journal, *, seconds: float = 30.0) -> None:
+def wait_for_orphans(journal: Journal, store: str, *, seconds: float = 30.0) -> None:
     """A killed loop's turn ends by itself within moments; wait for it, so that no run is made twice.
 
-    Raises StorageError if it is still at work after `seconds`.
+    To be called by who holds the lease of `store`: turns of this store on a machine or in a container
+    that is gone are taken for dead. Raises StorageError if one is still at work after `seconds`.
     """
+
+    def is_ours(run: Run) -> bool:
+        data = run.config.get("settings", {}).get("data", {})
+        return bool(data.get("store_folder") == store)
+
+    journal.interrupt_unseen(KIND, is_ours)
     deadline = time.monotonic() + seconds
     pause = threading.Event()
     while True:
         journal.unfinished_runs(KIND)  # marks runs of dead processes
-        working = journal.runs(KIND, status="running", limit=1)
+        working = [run for run in journal.runs(KIND, status="running") if is_ours(run)]
         if not working:
             return
         if time.monotonic() > deadline:

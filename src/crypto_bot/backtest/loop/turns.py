@@ -53,6 +53,7 @@ class Turns:
         self._until_ns, self._on_end = until_ns, on_end
         self._process: TurnProcess | None = None
         self._told = ""
+        self._began_ns = 0
         self.completed = 0
 
     @property
@@ -68,6 +69,7 @@ class Turns:
         due = next_turn(self._bench.settings, read_past(self._bench.journal), now_ns)
         if due.at_ns <= now_ns:
             self._announce(f"turn: {due.why}{', with training' if due.train else ''}")
+            self._began_ns = now_ns
             self._process = TurnProcess(self._request(now_ns, train=due.train), self._announce)
             return ahead(clock, now_ns, POLL_S)
         if in_words(due) != self._told:
@@ -105,7 +107,7 @@ class Turns:
         return True
 
     def _is_overdue(self, now_ns: int) -> bool:
-        name, seconds = running_step(self._bench.journal, now_ns)
+        name, seconds = running_step(self._bench.journal, now_ns, since_ns=self._began_ns)
         most = self._bench.settings.loop.step_deadline_minutes * 60 * speed_of(self._bench.clock)
         if seconds <= most:
             return False
