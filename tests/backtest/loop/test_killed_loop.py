@@ -46,7 +46,7 @@ def disturbed(folder, *, kills, seed, turns, closes, speed=60.0):
     """Start, kill at a random moment, again and again; then let it do its work."""
     draw = random.Random(seed)
     for _ in range(kills):
-        killed_after(folder, draw.uniform(2.0, 14.0), speed=speed, turns=10**6, closes=10**6)
+        killed_after(folder, draw.uniform(1.5, 8.0), speed=speed, turns=10**6, closes=10**6)
         verify(folder, ALWAYS) if (folder / "journal.sqlite").exists() else None
     said, has_ended = killed_after(folder, ENOUGH_S, speed=speed, turns=turns, closes=closes)
     assert has_ended, said
@@ -54,7 +54,7 @@ def disturbed(folder, *, kills, seed, turns, closes, speed=60.0):
 
 
 def test_a_loop_that_is_killed_a_few_times_loses_nothing_and_repeats_nothing(tmp_path):
-    counts, _ = disturbed(tmp_path, kills=3, seed=1, turns=1, closes=4)
+    counts, _ = disturbed(tmp_path, kills=2, seed=1, turns=1, closes=4)
     assert counts["turns"] >= 1
     assert counts["closes"] >= 4
     assert counts["versions"] >= 1
