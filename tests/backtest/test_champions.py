@@ -11,6 +11,7 @@ from backtest.tiny import TINY, bench_in
 from crypto_bot.backtest.champions import champion_evidence, incumbent
 from crypto_bot.backtest.learning import pool_results, trade
 from crypto_bot.backtest.recipes import recipes
+from crypto_bot.core.errors import ModelError
 from crypto_bot.dataset import build_dataset
 from crypto_bot.features import compute_features
 from crypto_bot.market import SimulationOptions, simulate_market
@@ -95,6 +96,13 @@ def scene(bench, tmp_path):
 def test_without_a_champion_there_is_nothing_to_beat(scene):
     assert scene.judged() is None
     assert scene.traded == []
+
+
+def test_a_champion_that_was_changed_is_refused_with_the_way_out(scene, tmp_path):
+    version = scene.serve()
+    (tmp_path / "registry/GLOBAL/versions" / version / "model.json").write_bytes(b"[0.4, 0.7]")
+    with pytest.raises(ModelError, match=f"cointrainer retire {version} --symbol GLOBAL"):
+        scene.judged()
 
 
 def test_a_champion_judged_on_this_stretch_stands_by_its_own_number(scene):

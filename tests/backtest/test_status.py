@@ -108,6 +108,14 @@ def test_a_journal_that_is_damaged_is_told_and_the_rest_goes_on(settings, tmp_pa
     assert "journal.sqlite" in found["journal"]["error"]
 
 
+def test_a_turn_at_work_goes_before_the_next_one(settings):
+    with Journal(settings.journal.url) as journal:
+        journal.take_lease(lease_name(settings), lease_s=60)
+        journal.start_run("integrated", {})
+        found = MLBacktestingIntegration(settings).get_integration_status()
+    assert "next       a turn is at work now" in status_lines(found)
+
+
 def test_a_journal_that_does_not_answer_leaves_the_rest_of_the_status(settings, tmp_path):
     (tmp_path / "journal.sqlite").write_bytes(b"no database at all" * 100)
     found = MLBacktestingIntegration(settings).get_integration_status()

@@ -244,6 +244,9 @@ def test_pruning_keeps_the_newest_and_what_serves(registry, capsys):
     found = answer(capsys)
     assert found["removed"] == [second]
     assert registry.versions(SYMBOL) == [first, last] == found["left"]
+    assert run("prune", "--keep", "1") == 0
+    assert "0 removed, 2 left of BTC/USDT" in (said := capsys.readouterr().out)
+    assert "what serves, served or is the shadow stays" in said
     assert run("prune", "--keep", "0") == 2
     assert "--keep must be at least 1" in capsys.readouterr().err
     assert run("prune") == 2

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from candle_files_made import market
-from crypto_bot.cli import simulation_models, simulation_search
+from crypto_bot.cli import simulation_files, simulation_models, simulation_search
 from crypto_bot.cli.cointrainer import main
 from crypto_bot.cli.simulation_models import TradedModel, predicted
 from crypto_bot.core.errors import ModelError
@@ -418,3 +418,11 @@ def test_models_are_looked_for_where_the_candles_belong(folder):
         simulation_models.model_of(
             load_settings(None), SYMBOL, path=None, version="champion", simulated=True
         )
+
+
+def test_a_picture_of_candles_that_were_all_seen_in_training_says_so():
+    bars = market(50)
+    end_ns = int(bars.close_time[-1])
+    assert "SEEN IN TRAINING" in simulation_files._seen(bars, end_ns)
+    assert "never seen" in simulation_files._seen(bars, int(bars.open_time[0]))
+    assert simulation_files._seen(bars, int(bars.open_time[25])) == ""

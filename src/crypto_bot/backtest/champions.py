@@ -11,6 +11,7 @@ from crypto_bot.backtest.recipes import Recipe
 from crypto_bot.backtest.retraining import is_same_way, recipe_of
 from crypto_bot.core import Bars, ModelCard, Predictor
 from crypto_bot.core.arrays import Index, PerBarFeature
+from crypto_bot.core.errors import ModelError
 from crypto_bot.core.models import side_columns
 from crypto_bot.dataset import Dataset
 from crypto_bot.engine import BacktestResult
@@ -58,7 +59,13 @@ def champion_evidence(
     version = incumbent(registry, symbol, run_id)
     if version is None:
         return None
-    predictor, card = registry.load(symbol, version)
+    try:
+        predictor, card = registry.load(symbol, version)
+    except ModelError as error:
+        raise ModelError(
+            f"{error}; it is the champion that has to be beaten: take it out of service with "
+            f"`cointrainer retire {version} --symbol {symbol}`"
+        ) from error
     ours = pool_results(trade(predictions, None))
     start_ns, end_ns = int(ours.time_ns[0]), int(ours.time_ns[-1])
     judged = card.gate.get("evidence", {})

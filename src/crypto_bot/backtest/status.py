@@ -221,7 +221,7 @@ def status_lines(status: Mapping[str, Any]) -> list[str]:
     loop, gpu = status["loop"], status["gpu_acceleration"]
     lines = [
         f"loop       {_holder(loop)}",
-        f"next       {loop['next_turn'] or 'not known: no journal'}",
+        f"next       {_next(loop)}",
         f"last turn  {_turn(loop['last_turn'])}",
         f"trading    {_bars_line(loop['bars'])}",
         f"models     {_models(loop['registry'])}",
@@ -236,6 +236,14 @@ def status_lines(status: Mapping[str, Any]) -> list[str]:
     if loop["memory_gb"] is not None:
         lines.append(f"memory     {loop['memory_gb']:.2f} GB")
     return lines
+
+
+def _next(loop: Mapping[str, Any]) -> str:
+    """When the next turn begins; a turn at work goes before it."""
+    turn = loop["last_turn"]
+    if loop["is_running"] and turn is not None and turn["status"] == "running":
+        return "a turn is at work now"
+    return str(loop["next_turn"] or "not known: no journal").removeprefix("next turn ")
 
 
 def _training(status: Mapping[str, Any]) -> str:

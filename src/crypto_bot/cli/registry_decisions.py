@@ -124,10 +124,11 @@ def prune(options: argparse.Namespace) -> tuple[int, Result]:
         journal.model_event(run_id, options.symbol, "", "pruned", {**detail, "removed": removed})
         journal.finish_run(run_id, "done", {"removed": removed})
     left = registry.versions(options.symbol)
+    why = "; what serves, served or is the shadow stays" if len(left) > kept else ""
     say(
         options,
         *(f"removed: {version}" for version in removed),
-        f"{len(removed)} removed, {len(left)} left of {options.symbol} in '{registry.where}'",
+        f"{len(removed)} removed, {len(left)} left of {options.symbol} in '{registry.where}'{why}",
     )
     return 0, {
         "symbol": options.symbol,

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from crypto_bot.cli.simulation_policies import Account
+from crypto_bot.core import Bars
 from crypto_bot.core.arrays import PerBar
 from crypto_bot.core.files import write_file, write_json
 from crypto_bot.core.timeframes import SECOND_NS, Clock, SystemClock, iso_time
@@ -63,6 +64,13 @@ def _equity_csv(account: Account, wanted: PerBar, unseen_from_ns: int) -> str:
     return text.getvalue()
 
 
+def _seen(bars: Bars, unseen_from_ns: int) -> str:
+    """What a title says of candles that all lie on one side of the end of training."""
+    if unseen_from_ns > int(bars.open_time[-1]):
+        return ", SEEN IN TRAINING: says nothing of skill"
+    return ", never seen in training" if unseen_from_ns <= int(bars.open_time[0]) else ""
+
+
 def _equity_png(account: Account, unseen_from_ns: int) -> bytes:
     figure = blank_figure(10.0, 6.0)
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(2, 1))
@@ -81,7 +89,7 @@ def _equity_png(account: Account, unseen_from_ns: int) -> bytes:
     upper.set_ylabel("growth of 1")
     lower.set_ylabel("drawdown, %")
     upper.legend(frameon=False, loc="best", fontsize=9)
-    upper.set_title(f"{bars.symbol} {bars.timeframe}", fontsize=11)
+    upper.set_title(f"{bars.symbol} {bars.timeframe}{_seen(bars, unseen_from_ns)}", fontsize=11)
     for axes in (upper, lower):
         quiet_axes(axes)
     return png_bytes(figure, is_simulated=bars.is_simulated)
