@@ -153,3 +153,10 @@ def test_a_training_that_was_in_vain_waits_for_new_candles(journal, clock):
     other = journal.start_run(KIND, {"train": False})
     journal.finish_run(other, "done")
     assert next_turn(settings(), read_past(journal), clock.now_ns()).at_ns == clock.now_ns()
+
+
+def test_a_journal_from_the_future_is_not_waited_for(journal, clock):
+    clock.set(NOW + 10_000 * HOUR_NS)
+    finished(journal, trained=True)
+    for past in (read_past(journal), (finished(journal, "failed"), read_past(journal))[1]):
+        assert next_turn(settings(), past, NOW).at_ns <= NOW + 6 * HOUR_NS

@@ -21,7 +21,6 @@ def verify(folder: Path, values: dict[str, object]) -> dict[str, int]:
     settings = settings_in(folder, values)
     with Journal(settings.journal.url) as journal:
         journal.require_intact()
-        journal.unfinished_runs()
         counts = verify_turns(journal) | verify_sessions(journal)
         counts["versions"] = verify_registry(settings, journal)
     verify_store(settings)

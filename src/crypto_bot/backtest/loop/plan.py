@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from crypto_bot.backtest.loop.due import is_due, last_trained
 from crypto_bot.backtest.turn import KIND
@@ -100,6 +100,13 @@ def next_turn(settings: Settings, past: Past, now_ns: int) -> Due:
     the interval. Pauses are longer by up to `loop.jitter_frac`, drawn from the newest run's id: the
     same after a restart.
     """
+    due = _planned(settings, past, now_ns)
+    # A journal from the future, as a clock set back leaves it, is not waited for.
+    latest_ns = now_ns + _jittered(settings, past, int(settings.refresh_interval_hours * HOUR_NS))
+    return due if due.at_ns <= latest_ns else replace(due, at_ns=latest_ns)
+
+
+def _planned(settings: Settings, past: Past, now_ns: int) -> Due:
     wants_training = is_due(settings, past.last_training_ns, now_ns)
     train = wants_training or (bool(past.asked_by) and settings.schedule.is_enabled)
     if past.failures and past.last_failure_ns is not None:
