@@ -83,7 +83,9 @@ def test_failed_turns_wait_for_pauses_that_double_up_to_the_interval(journal, cl
     for _ in range(8):
         finished(journal, "failed")
         past = read_past(journal)
-        pauses.append(next_turn(settings(), past, NOW).at_ns - past.last_failure_ns)
+        pauses.append(
+            next_turn(settings(), past, journal.clock.now_ns()).at_ns - past.last_failure_ns
+        )
     assert pauses == [min(5 * 2**k, 360) * MINUTE_NS for k in range(8)]
     finished(journal)
     assert read_past(journal).failures == 0
