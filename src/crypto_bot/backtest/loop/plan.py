@@ -95,10 +95,10 @@ def next_turn(settings: Settings, past: Past, now_ns: int) -> Due:
     Notes
     -----
     An interrupted turn goes on at once, and so does the first one and one asked for by an alarm (which
-    waits for new candles once no model could be trained of those there are); a
-    failed one, or one whose start was in vain before, waits `loop.first_retry_minutes`, doubled for each further failure, never longer than
-    the interval. Pauses are longer by up to `loop.jitter_frac`, drawn from the newest run's id: the
-    same after a restart.
+    waits for new candles once no model could be trained of those there are). A failed one, or one
+    whose start was in vain before, waits `loop.first_retry_minutes`, doubled for each further failure,
+    never longer than the interval. Pauses are longer by up to `loop.jitter_frac`, drawn from the
+    newest run's id: the same after a restart.
     """
     due = _planned(settings, past, now_ns)
     # A journal from the future, as a clock set back leaves it, is not waited for.
