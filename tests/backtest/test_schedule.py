@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -130,3 +132,16 @@ def test_a_signal_ends_it_after_the_turn(number):
             signal.signal(name, handler)
     assert seen == [False, True]
     assert lines == ["stopped after 1 turns"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs signals")
+def test_a_second_signal_in_the_middle_of_the_first_stops_nothing_from_stopping():
+    code = (
+        "import signal; from crypto_bot.backtest.schedule import stopped_by_signals\n"
+        "event = stopped_by_signals()\n"
+        "with event._cond:\n"
+        "    signal.raise_signal(signal.SIGTERM); signal.raise_signal(signal.SIGINT)\n"
+        "assert event.wait(10)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], timeout=30, check=False)
+    assert done.returncode == 0

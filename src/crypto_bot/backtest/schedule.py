@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import queue
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -85,14 +86,37 @@ def ending_within(seconds: float, stop: threading.Event) -> Iterator[None]:
         is_over.set()
 
 
+class _Asked(threading.Event):
+    """An event that may be set from a signal handler.
+
+    A handler runs in the middle of whatever the main thread does; where that holds the event's own
+    lock (it begins to wait, or an earlier signal sets it), `set` would wait for ever. So the handler
+    leaves a word, and a thread sets the event.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._is_asked = False
+        self._asked: queue.SimpleQueue[int] = queue.SimpleQueue()
+        threading.Thread(target=self._hand_over, name="signals", daemon=True).start()
+
+    def is_set(self) -> bool:
+        return self._is_asked or super().is_set()
+
+    def ask(self, number: int, frame: FrameType | None) -> None:
+        """The signal handler."""
+        del frame
+        self._is_asked = True
+        self._asked.put(number)
+
+    def _hand_over(self) -> None:
+        self._asked.get()
+        self.set()
+
+
 def stopped_by_signals() -> threading.Event:
     """An event that SIGTERM and SIGINT set."""
-    event = threading.Event()
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        del number, frame
-        event.set()
-
+    event = _Asked()
     for name in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(name, stop)
+        signal.signal(name, event.ask)
     return event

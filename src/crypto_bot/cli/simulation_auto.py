@@ -11,7 +11,6 @@ import threading
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from crypto_bot.backtest.command import Result, complain, say
@@ -19,6 +18,7 @@ from crypto_bot.backtest.examined import Learned
 from crypto_bot.backtest.file_training import file_recipe, file_sha256
 from crypto_bot.backtest.learning import learn
 from crypto_bot.backtest.per_symbol import start_or_resume
+from crypto_bot.backtest.schedule import stopped_by_signals
 from crypto_bot.backtest.workbench import Workbench, open_workbench
 from crypto_bot.cli.simulation_backtest import figures_line
 from crypto_bot.cli.simulation_files import stamp_of
@@ -167,15 +167,8 @@ def _repeat(options: argparse.Namespace) -> tuple[int, Result]:
 
     What a killed look had done is taken up by the next one, under its run id.
     """
-    stop = threading.Event()
     before = {name: signal.getsignal(name) for name in (signal.SIGTERM, signal.SIGINT)}
-
-    def ask_to_stop(number: int, frame: FrameType | None) -> None:
-        del number, frame
-        stop.set()
-
-    for name in before:
-        signal.signal(name, ask_to_stop)
+    stop = stopped_by_signals()
     try:
         return _rounds(options, stop)
     finally:
