@@ -68,7 +68,7 @@ def spent(work):
 def test_json_that_only_wants_memory_is_refused_in_bounds(content):
     peak, seconds = spent(partial(read_record, ChampionEntry, content, "x.json"))
     assert peak < 64 * MIB
-    assert seconds < 2.0
+    assert seconds < 10.0
 
 
 def test_json_keeps_whole_text_of_every_alphabet():
