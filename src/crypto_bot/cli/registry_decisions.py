@@ -51,40 +51,38 @@ def promote(options: argparse.Namespace) -> tuple[int, Result]:
 
 def rollback(options: argparse.Namespace) -> tuple[int, Result]:
     """The champion before the present one serves again."""
-    settings = load_settings(options.config)
-    registry = registry_holding(settings, options.symbol)
-    reason = options.reason or _NO_REASON
-    return _decided(
-        options,
-        settings,
-        registry,
-        "rollback",
-        registry.champion(options.symbol) or "",
-        {"by": _person(), "reason": reason},
-        lambda run_id: registry.rollback(options.symbol, reason=reason, run_id=run_id),
-    )
+
+    def act(registry: ModelRegistry, reason: str, run_id: str) -> ChampionEntry:
+        return registry.rollback(options.symbol, reason=reason, run_id=run_id)
+
+    return _by_hand(options, "rollback", None, act)
 
 
 def retire(options: argparse.Namespace) -> tuple[int, Result]:
     """A version is never used again."""
-    settings = load_settings(options.config)
-    registry = registry_holding(settings, options.symbol)
-    reason = options.reason or _NO_REASON
-    return _decided(
-        options,
-        settings,
-        registry,
-        "retire",
-        options.version,
-        {"by": _person(), "reason": reason},
-        lambda run_id: registry.retire(
-            options.symbol, options.version, reason=reason, run_id=run_id
-        ),
-    )
+
+    def act(registry: ModelRegistry, reason: str, run_id: str) -> ChampionEntry:
+        return registry.retire(options.symbol, options.version, reason=reason, run_id=run_id)
+
+    return _by_hand(options, "retire", options.version, act)
 
 
 def shadow(options: argparse.Namespace) -> tuple[int, Result]:
     """A version runs beside the champion."""
+
+    def act(registry: ModelRegistry, reason: str, run_id: str) -> ChampionEntry:
+        return registry.shadow(options.symbol, options.version, reason=reason, run_id=run_id)
+
+    return _by_hand(options, "shadow", options.version, act)
+
+
+def _by_hand(
+    options: argparse.Namespace,
+    action: str,
+    version: str | None,
+    act: Callable[[ModelRegistry, str, str], ChampionEntry],
+) -> tuple[int, Result]:
+    """A decision that needs a reason alone; no version: it is about the champion."""
     settings = load_settings(options.config)
     registry = registry_holding(settings, options.symbol)
     reason = options.reason or _NO_REASON
@@ -92,12 +90,10 @@ def shadow(options: argparse.Namespace) -> tuple[int, Result]:
         options,
         settings,
         registry,
-        "shadow",
-        options.version,
+        action,
+        (registry.champion(options.symbol) or "") if version is None else version,
         {"by": _person(), "reason": reason},
-        lambda run_id: registry.shadow(
-            options.symbol, options.version, reason=reason, run_id=run_id
-        ),
+        lambda run_id: act(registry, reason, run_id),
     )
 
 

@@ -6,6 +6,8 @@ import argparse
 from collections.abc import Sequence
 from typing import Any
 
+from crypto_bot.cli.learning_options import add_device_options, add_label_options
+
 _EXAMPLES = {
     "backtest": "cointrainer backtest --file btc.csv --symbol BTC/USDT --from-registry",
     "optimize": "cointrainer optimize --file btc.csv --symbol BTC/USDT --n-trials 30 "
@@ -50,34 +52,6 @@ def _add_costs(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=0.0,
         help="price of a fill is worse by so many 0.01 %%; default: 0",
-    )
-
-
-def _add_device(parser: argparse.ArgumentParser, *, jobs: int = 0) -> None:
-    parser.add_argument(
-        "--device-type",
-        choices=("cpu", "gpu", "cuda"),
-        default="gpu",
-        help="default: gpu; falls back to cpu and says so",
-    )
-    parser.add_argument("--max-bin", type=int, default=63, help="LightGBM max_bin (default: 63)")
-    parser.add_argument("--n-jobs", type=int, default=jobs, help="threads; 0 = all (default)")
-
-
-def _add_label(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--horizon",
-        type=float,
-        default=15,
-        metavar="MINUTES",
-        help="how far the label looks ahead (default: 15)",
-    )
-    parser.add_argument(
-        "--hold",
-        type=float,
-        default=0.0015,
-        metavar="FRACTION",
-        help="returns within +-hold are 'flat' (default: 0.0015)",
     )
 
 
@@ -139,7 +113,7 @@ def _add_optimize(commands: Any, parents: Sequence[argparse.ArgumentParser]) -> 
         "--limit-rows", type=int, default=800_000, help="newest bars used (default: 800000)"
     )
     _add_costs(parser)
-    _add_device(parser)
+    add_device_options(parser)
     parser.add_argument("--seed", type=int, default=42, help="same seed, same trials (default: 42)")
     parser.add_argument(
         "--storage",
@@ -159,7 +133,7 @@ def _add_optimize(commands: Any, parents: Sequence[argparse.ArgumentParser]) -> 
 
 def _add_autobacktest(commands: Any, parents: Sequence[argparse.ArgumentParser]) -> None:
     parser = _command(commands, parents, "autobacktest")
-    _add_label(parser)
+    add_label_options(parser)
     _add_open_threshold(parser)
     parser.add_argument(
         "--interval-sec",
@@ -175,7 +149,7 @@ def _add_autobacktest(commands: Any, parents: Sequence[argparse.ArgumentParser])
         help="newest bars used (default: 1e6)",
     )
     _add_costs(parser)
-    _add_device(parser)
+    add_device_options(parser)
     parser.add_argument("--publish", action="store_true", help="store each version")
     parser.add_argument("--once", action="store_true", help="look at the file once, then end")
     parser.add_argument("--outdir", default="out/autobacktest", help="default: out/autobacktest")

@@ -6,6 +6,8 @@ import argparse
 from collections.abc import Sequence
 from typing import Any
 
+from crypto_bot.cli.learning_options import add_device_options, add_label_options
+
 _EXAMPLES = {
     "import-data": "cointrainer import-data supabase --table trade_logs --start 2026-01-01 "
     "--symbol XRPUSD --out xrp.parquet",
@@ -186,20 +188,7 @@ def _files(parser: argparse.ArgumentParser) -> None:
 
 def _training(parser: argparse.ArgumentParser) -> None:
     """The options that every training from files shares."""
-    parser.add_argument(
-        "--horizon",
-        type=float,
-        default=15,
-        metavar="MINUTES",
-        help="how far the label looks ahead (default: 15)",
-    )
-    parser.add_argument(
-        "--hold",
-        type=float,
-        default=0.0015,
-        metavar="FRACTION",
-        help="returns within +-hold are 'flat' (default: 0.0015)",
-    )
+    add_label_options(parser)
     parser.add_argument("--publish", action="store_true", help="store the version in the registry")
     parser.add_argument("--outdir", default="local_models", help="default: local_models")
     parser.add_argument(
@@ -208,17 +197,10 @@ def _training(parser: argparse.ArgumentParser) -> None:
         default=True,
         help="write <symbol>_predictions.csv",
     )
-    parser.add_argument(
-        "--device-type",
-        choices=("cpu", "gpu", "cuda"),
-        default="gpu",
-        help="default: gpu; falls back to cpu and says so",
-    )
+    add_device_options(parser)
     parser.add_argument("--gpu-platform-id", type=int, help="OpenCL platform")
     parser.add_argument("--gpu-device-id", type=int, help="OpenCL device")
     parser.add_argument("--gpu-use-dp", action="store_true", help="double precision on the GPU")
-    parser.add_argument("--max-bin", type=int, default=63, help="LightGBM max_bin (default: 63)")
-    parser.add_argument("--n-jobs", type=int, default=0, help="threads; 0 = all (default)")
 
 
 def _at_least(least: int) -> Any:
